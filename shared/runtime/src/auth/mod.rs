@@ -1,0 +1,14 @@
+//! Who may do what: principals, the roles' table, the RPCs' policies, the internal token and the layer that applies them.
+
+mod guard;
+mod policy;
+mod principal;
+mod roles;
+mod token;
+
+pub(crate) use guard::is_open;
+pub use guard::{Admitted, Authenticate, Caller, Guard, InternalToken};
+pub use policy::{DESCRIPTORS, Policy, policy_of, public_methods};
+pub use principal::{Principal, SERVICES};
+pub use roles::{PERMISSIONS, grants_of_role, grants_of_service};
+pub use token::{Identity, Keyring, TOKEN_HEADER};

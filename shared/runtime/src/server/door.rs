@@ -1,0 +1,108 @@
+use std::sync::Arc;
+
+use axum::{
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use http::{Extensions, HeaderMap, HeaderName};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tonic::transport::server::TlsConnectInfo;
+use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
+
+use super::{Connection, Kind, ending::Ending};
+use crate::auth::{Caller, SERVICES, is_open};
+
+/// What stands between a listener and everything that it serves.
+#[derive(Debug)]
+pub(super) struct Door {
+    pub(super) service: &'static str,
+    pub(super) kind: Kind,
+    /// Calls whose answers are not sent yet.
+    pub(super) calls: TaskTracker,
+    /// Cancelled when the listener is to end.
+    pub(super) stopping: CancellationToken,
+}
+
+/// Lets a request in: notes that its connection is in use, says who calls as far as the transport knows, and counts the
+/// call until its answer is sent, so that a drain can wait for it.
+pub(super) async fn door(State(door): State<Arc<Door>>, mut request: Request, next: Next) -> Response {
+    let call = door.calls.token();
+    let connection = request.extensions().get::<Connection>().cloned();
+    // Health and reflection do not keep it: a stranger could hold a stream of theirs open for ever.
+    let in_use = connection.as_ref().map(Connection::begin_call).filter(|_| !is_open(request.uri().path()));
+    match door.kind {
+        Kind::Public | Kind::Admin => strip_ours(request.headers_mut()),
+        Kind::Internal => {
+            let service = connection.and_then(|connection| connection.service(|| certified(request.extensions())));
+            if let Some(service) = service {
+                request.extensions_mut().insert(Caller(service));
+            }
+        }
+    }
+    let ending = Ending::of(&door, request.uri().path(), call, in_use);
+    ending.of_answer(next.run(request).await)
+}
+
+/// Takes away metadata from outside that looks like ours, the internal token first of all.
+fn strip_ours(headers: &mut HeaderMap) {
+    let ours: Vec<HeaderName> = headers.keys().filter(|name| name.as_str().starts_with("otdel-")).cloned().collect();
+    for name in ours {
+        headers.remove(name);
+    }
+}
+
+/// The service that the client's certificate names. TLS has checked that our authority signed it.
+fn certified(extensions: &Extensions) -> Option<&'static str> {
+    let certificates = extensions.get::<TlsConnectInfo<Connection>>()?.peer_certs()?;
+    let service = service_in(certificates.first()?);
+    if service.is_none() {
+        tracing::warn!("client certificate names no service, or several");
+    }
+    service
+}
+
+/// The one service among a certificate's DNS names. Its common name counts for nothing, as everywhere today.
+fn service_in(certificate: &[u8]) -> Option<&'static str> {
+    let (_, certificate) = X509Certificate::from_der(certificate).ok()?;
+    let names = &certificate.subject_alternative_name().ok()??.value.general_names;
+    let mut services = names.iter().filter_map(|name| match name {
+        GeneralName::DNSName(name) => SERVICES.into_iter().find(|service| service == name),
+        _ => None,
+    });
+    // A certificate that speaks for several would make the callee choose.
+    services.next().filter(|_| services.next().is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn certificate(names: &[&str]) -> Vec<u8> {
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        rcgen::generate_simple_self_signed(names).unwrap().cert.der().to_vec()
+    }
+
+    #[test]
+    fn a_certificate_speaks_for_the_one_service_that_it_names() {
+        assert_eq!(service_in(&certificate(&["billing"])), Some("billing"));
+        assert_eq!(service_in(&certificate(&["localhost", "billing", "10.0.0.1"])), Some("billing"));
+        assert_eq!(service_in(&certificate(&["localhost"])), None);
+        assert_eq!(service_in(&certificate(&["billing", "leads"])), None);
+        assert_eq!(service_in(&certificate(&["billing.example"])), None);
+        assert_eq!(service_in(b"no certificate"), None);
+    }
+
+    #[test]
+    fn metadata_that_looks_like_ours_does_not_come_in() {
+        let mut headers = HeaderMap::new();
+        for name in ["otdel-token", "otdel-no-retry", "otdel-anything", "authorization", "grpc-timeout"] {
+            headers.append(HeaderName::from_static(name), "x".parse().unwrap());
+            headers.append(HeaderName::from_static(name), "y".parse().unwrap());
+        }
+        strip_ours(&mut headers);
+        let mut left: Vec<_> = headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        assert_eq!(left, ["authorization", "grpc-timeout"]);
+    }
+}

@@ -1,0 +1,69 @@
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
+use http::HeaderMap;
+use http_body_util::BodyExt as _;
+use tokio::time::Instant;
+use tonic::{Code, Status};
+
+use super::{code::name_of, method::method_of};
+
+/// Measures a call from its arrival to its answer's last byte.
+pub(super) async fn measure(State(service): State<&'static str>, request: Request, next: Next) -> Response {
+    let method = method_of(request.uri().path()).map_or("other", |method| method.path);
+    let mut meter = Meter::start(service, method);
+    let response = next.run(request).await;
+    meter.see(response.headers());
+    response.map(|body| {
+        Body::new(body.map_frame(move |frame| {
+            if let Some(trailers) = frame.trailers_ref() {
+                meter.see(trailers);
+            }
+            frame
+        }))
+    })
+}
+
+/// Counts a call as under way, and measures it where it is dropped: at the last frame, or where the caller went away.
+struct Meter {
+    service: &'static str,
+    method: &'static str,
+    began: Instant,
+    code: Code,
+}
+
+impl Meter {
+    fn start(service: &'static str, method: &'static str) -> Self {
+        metrics::gauge!("rpc_server_calls_in_flight", "service" => service).increment(1);
+        // Unless a status comes, nobody waited for one.
+        Self { service, method, began: Instant::now(), code: Code::Cancelled }
+    }
+
+    fn see(&mut self, headers: &HeaderMap) {
+        if let Some(status) = headers.get(Status::GRPC_STATUS) {
+            self.code = Code::from_bytes(status.as_bytes());
+        }
+    }
+}
+
+impl Drop for Meter {
+    fn drop(&mut self) {
+        metrics::gauge!("rpc_server_calls_in_flight", "service" => self.service).decrement(1);
+        let (took, code) = (self.began.elapsed(), name_of(self.code));
+        metrics::histogram!(
+            "rpc_server_call_duration_seconds",
+            "service" => self.service, "rpc_method" => self.method, "rpc_status" => code
+        )
+        .record(took.as_secs_f64());
+        tracing::debug!(
+            service = self.service,
+            rpc.method = self.method,
+            rpc.status = code,
+            took_ms = took.as_millis(),
+            "call ended"
+        );
+    }
+}

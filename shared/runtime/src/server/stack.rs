@@ -1,0 +1,59 @@
+use std::sync::Arc;
+
+use axum::{Router, middleware};
+use http::{Request, Response};
+use tokio::sync::Semaphore;
+use tonic::{body::Body, service::Routes};
+use tower::{ServiceExt as _, layer::layer_fn};
+use tower_http::catch_panic::CatchPanicLayer;
+
+use super::{Limits, layers, measure};
+use crate::auth::{Authenticate, Guard};
+
+/// The header that names one call at one role in logs and answers. It has nothing to do with a mutation's `request_id`.
+pub const REQUEST_ID_HEADER: &str = "otdel-request-id";
+
+/// A role's RPCs within the layers that every call passes, whether it comes over a socket or through the hub.
+///
+/// Outermost first:
+/// 1. **span**: a span and an id for the call, so that every line below carries them.
+/// 2. **measure**: sees each answer as the caller will, those of the layers below included.
+/// 3. **mask**: gives tonic's own refusals our shape; below what is measured, above what it masks.
+/// 4. **panic**: a panic in a layer or in parsing is INTERNAL. (One in a unit of work is caught by
+///    [`crate::call::run`].)
+/// 5. **deadline**: before anything that may wait.
+/// 6. **shed**: before authentication, which costs a signature's check.
+/// 7. **guard**: authenticates and authorizes; an unknown path ends here.
+///
+/// `routes` are made of services with `max_decoding_message_size(MAX_REQUEST)`.
+pub fn stack(service: &'static str, routes: Routes, auth: Arc<dyn Authenticate>, limits: &Limits) -> Router {
+    let calls = Arc::new(Semaphore::new(limits.calls));
+    // What is added last is outermost.
+    routes
+        .into_axum_router()
+        .layer(layer_fn(move |inner| guarded(service, auth.clone(), inner)))
+        .layer(middleware::from_fn_with_state((service, calls), layers::shed))
+        .layer(middleware::from_fn_with_state((service, limits.clone()), layers::deadline))
+        .layer(CatchPanicLayer::custom(layers::OnPanic(service)))
+        .layer(middleware::from_fn_with_state(service, layers::mask))
+        .layer(middleware::from_fn_with_state(service, measure::measure))
+        .layer(middleware::from_fn_with_state(service, layers::span))
+}
+
+type HttpRequest = Request<axum::body::Body>;
+
+/// The guard speaks tonic's bodies, a router axum's.
+fn guarded(
+    service: &'static str,
+    auth: Arc<dyn Authenticate>,
+    inner: axum::routing::Route,
+) -> impl tower::Service<HttpRequest, Response = Response<Body>, Error = std::convert::Infallible, Future: Send>
++ Clone
++ Send
++ Sync
++ 'static {
+    let inner = inner
+        .map_request(|request: Request<Body>| request.map(axum::body::Body::new))
+        .map_response(|response: Response<axum::body::Body>| response.map(Body::new));
+    Guard::new(service, auth, inner).map_request(|request: HttpRequest| request.map(Body::new))
+}
