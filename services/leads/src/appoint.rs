@@ -1,0 +1,196 @@
+//! The principals that nobody could make by an RPC: the first administrator, and on `otdel up` the development principal.
+
+use chrono::{DateTime, Utc};
+use otdel_api::leads as pb;
+use otdel_runtime::{
+    auth::{PERMISSIONS, grants_of_role},
+    call::Act,
+    outbox::{self, Fact},
+    scope::Reach,
+};
+use otdel_types::{ApiKeyId, PrincipalId};
+use sqlx::{PgConnection, PgPool};
+
+use crate::{
+    domain::principal::{ApiKey, Draft, Principal, Role},
+    rpc::present,
+    store,
+};
+
+/// How the development principal is named outside.
+const DEVELOPMENT: &str = "development";
+
+/// What the development principal does in the sales department. It lists what its roles do not reach beside them.
+const DEVELOPMENT_ROLES: [Role; 4] =
+    [Role::Administrator, Role::CommercialDirector, Role::Accountant, Role::LeadManager];
+
+/// A key that the operator has made: its public id and the SHA-256 of its secret.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// The public id.
+    pub id: ApiKeyId,
+    /// The SHA-256 of the secret's text.
+    pub secret_digest: [u8; 32],
+}
+
+/// Why a principal is not appointed.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    /// Whoever administers appoints further administrators.
+    #[error("there is an administrator already: further ones are made by CreatePrincipal")]
+    AdministratorExists,
+    /// Another principal, disabled or without that role, has the subject.
+    #[error("another principal has this subject")]
+    SubjectTaken,
+    /// Another key has the id or the secret.
+    #[error("another key has this id or this secret: make a new one")]
+    KeyTaken,
+    /// The database said no.
+    #[error("database: {0}")]
+    Database(#[from] sqlx::Error),
+}
+
+/// Makes the first administrator, who is the only one that nobody appointed; refused once there is an active one. `subject`
+/// is how a login calls it, such as `issuer|subject`; with `key` it may call at once.
+pub async fn appoint_administrator(
+    db: &PgPool,
+    subject: &str,
+    display_name: &str,
+    key: Option<Key>,
+    now: DateTime<Utc>,
+) -> Result<PrincipalId, Refusal> {
+    let act = act_of("otdel init", now);
+    let mut tx = db.begin().await?;
+    store::directory::bump(&mut tx).await?;
+    if store::principals::has_administrator(&mut tx).await? {
+        return Err(Refusal::AdministratorExists);
+    }
+    if store::principals::lock_by_subject(&mut tx, subject).await?.is_some() {
+        return Err(Refusal::SubjectTaken);
+    }
+
+    let draft = Draft { display_name: display_name.into(), roles: vec![Role::Administrator], ..Draft::default() };
+    let principal = admit(&mut tx, &act, subject, draft).await?;
+    if let Some(key) = key {
+        add_key(&mut tx, &act, principal, key).await?;
+    }
+    tx.commit().await?;
+    Ok(principal)
+}
+
+/// Sees to it that the development principal exists, may do everything and has this key and no other: the key in the data
+/// folder is the only one, and an older copy of it ends. For `otdel up` alone, whose data are nobody's business. Where all
+/// is so already, nothing is written.
+pub async fn ensure_development_principal(db: &PgPool, key: Key, now: DateTime<Utc>) -> Result<PrincipalId, Refusal> {
+    let act = act_of("otdel up", now);
+    let mut tx = db.begin().await?;
+    store::directory::bump(&mut tx).await?;
+    let (roles, permissions) = (DEVELOPMENT_ROLES.to_vec(), further_permissions());
+    let found = store::principals::lock_by_subject(&mut tx, DEVELOPMENT).await?;
+    let was = found.as_ref().map(|one| (one.active, &one.draft.roles, &one.draft.permissions));
+    let is_so = was == Some((true, &roles, &permissions));
+    let principal = match found {
+        Some(found) if is_so => found.id,
+        Some(found) => renew(&mut tx, &act, found, roles, permissions).await?,
+        None => {
+            let draft = Draft { display_name: "Development".into(), roles, permissions, ..Draft::default() };
+            admit(&mut tx, &act, DEVELOPMENT, draft).await?
+        }
+    };
+    let has_key = only_key(&mut tx, &act, principal, key).await?;
+    if is_so && has_key {
+        return Ok(principal);
+    }
+    tx.commit().await?;
+    Ok(principal)
+}
+
+fn act_of(command: &str, now: DateTime<Utc>) -> Act {
+    Act {
+        now,
+        due_time: None,
+        actor: "operator".into(),
+        method: command.into(),
+        request_id: String::new(),
+        causation: String::new(),
+        policy_version: String::new(),
+        traceparent: String::new(),
+    }
+}
+
+/// The permissions that the development principal's roles do not give it over all rows.
+fn further_permissions() -> Vec<String> {
+    let of_roles = |permission: &str| {
+        let grants = DEVELOPMENT_ROLES.iter().flat_map(|role| grants_of_role(present::role(*role)));
+        grants.into_iter().any(|(granted, reach)| *granted == permission && *reach == Reach::All)
+    };
+    PERMISSIONS.iter().filter(|permission| !of_roles(permission)).map(|one| (*one).to_owned()).collect()
+}
+
+async fn admit(db: &mut PgConnection, act: &Act, subject: &str, draft: Draft) -> sqlx::Result<PrincipalId> {
+    let principal = Principal::admit(draft, act.now);
+    store::principals::insert(db, &principal, Some(subject)).await?;
+    let fact = pb::PrincipalCreated { principal: principal.id.to_string(), person: String::new() };
+    outbox::append(db, act, Fact::<pb::LeadEvent>::about(principal.id, fact)).await?;
+    Ok(principal.id)
+}
+
+/// Gives the development principal what this build says that it has.
+async fn renew(
+    db: &mut PgConnection,
+    act: &Act,
+    found: Principal,
+    roles: Vec<Role>,
+    permissions: Vec<String>,
+) -> sqlx::Result<PrincipalId> {
+    let principal = Principal {
+        draft: Draft { roles, permissions, ..found.draft },
+        active: true,
+        version: found.version + 1,
+        update_time: act.now,
+        ..found
+    };
+    store::principals::save(db, &principal).await?;
+    let fact = pb::PrincipalStateSet { principal: principal.id.to_string(), active: true };
+    let fact = Fact::<pb::LeadEvent>::about(principal.id, fact).changed(["roles", "permissions", "state"]);
+    outbox::append(db, act, fact).await?;
+    Ok(principal.id)
+}
+
+async fn add_key(db: &mut PgConnection, act: &Act, principal: PrincipalId, key: Key) -> Result<(), Refusal> {
+    let key = ApiKey {
+        id: key.id,
+        principal,
+        display_name: act.method.clone(),
+        secret_digest: key.secret_digest.to_vec(),
+        expire_time: None,
+        revoke_time: None,
+        create_time: act.now,
+    };
+    if !store::principals::insert_key(db, &key).await? {
+        return Err(Refusal::KeyTaken);
+    }
+    let fact = pb::ApiKeyCreated { api_key: key.id.to_string(), principal: principal.to_string() };
+    outbox::append(db, act, Fact::<pb::LeadEvent>::about(key.id, fact).touches(principal)).await?;
+    Ok(())
+}
+
+/// Ends every other key of a principal, adds this one unless it is there, and tells whether all was so already.
+async fn only_key(db: &mut PgConnection, act: &Act, principal: PrincipalId, key: Key) -> Result<bool, Refusal> {
+    let live = store::principals::live_keys(db).await?;
+    let (kept, others): (Vec<ApiKey>, Vec<ApiKey>) = live
+        .into_iter()
+        .filter(|one| one.principal == principal)
+        .partition(|one| one.id == key.id && one.secret_digest == key.secret_digest);
+    for other in &others {
+        let revoked = ApiKey { revoke_time: Some(act.now), ..other.clone() };
+        store::principals::save_key(db, &revoked).await?;
+        let fact = pb::ApiKeyRevoked { api_key: other.id.to_string(), principal: principal.to_string() };
+        let fact = Fact::<pb::LeadEvent>::about(other.id, fact).touches(principal).changed(["revoke_time"]);
+        outbox::append(db, act, fact).await?;
+    }
+    if kept.is_empty() {
+        add_key(db, act, principal, key).await?;
+    }
+    Ok(others.is_empty() && !kept.is_empty())
+}

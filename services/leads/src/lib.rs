@@ -1,0 +1,69 @@
+//! The leads service: requests, their owners and deadlines, clients, deals, staff and principals.
+//!
+//! `domain` holds the rules, `store` the statements, `rpc` one file for each RPC, `workers` what happens by itself: leads
+//! that are handed on at their deadlines, and gates that open when another service tells that something happened.
+//! [`build`] makes the service; [`appoint_administrator`] and [`ensure_development_principal`] make the principals that
+//! nobody could make by an RPC, because somebody has to be let in first.
+
+mod appoint;
+pub mod domain;
+mod error;
+mod rpc;
+mod store;
+mod workers;
+
+use std::sync::Arc;
+
+use otdel_runtime::{
+    core::Core, db::Schema, fault::Fault, feed::Feed, follow::Following, peers::Peers, service::Service,
+    together::Together,
+};
+use sqlx::{Postgres, Transaction};
+use tokio::sync::Notify;
+
+use rpc::submit_lead::{Answer, Asked};
+
+pub use appoint::{Key, Refusal, appoint_administrator, ensure_development_principal};
+
+/// The service: what its RPCs share. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Leads {
+    core: Core,
+    feed: Feed,
+    /// Takes in what is submitted at the same time.
+    intake: Arc<Together<Asked, Answer>>,
+    /// Wakes the directory's readers in this process.
+    directory_changed: Arc<Notify>,
+}
+
+impl Leads {
+    /// Commits a change of principals or keys, and wakes those who let callers in.
+    async fn commit_directory(&self, tx: Transaction<'_, Postgres>) -> Result<(), Fault> {
+        self.core.commit(tx).await?;
+        self.directory_changed.notify_waiters();
+        Ok(())
+    }
+}
+
+/// How many requests one transaction takes in. More would make the first wait longer than the disk does.
+const MOST_TOGETHER: usize = 64;
+
+/// The schema of leads.
+pub static SCHEMA: Schema = Schema { service: "leads", migrations: &MIGRATIONS, restrictions: RESTRICTIONS };
+
+static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
+
+/// What happened is never rewritten, published versions never change, and what others name stays.
+const RESTRICTIONS: &[&str] = &[
+    "revoke update, delete on leads.lead_holder, leads.stage, leads.sla_policy from {app}",
+    "revoke delete on leads.lead, leads.client, leads.deal, leads.contact, leads.principal, leads.api_key from {app}",
+];
+
+/// Makes the service. `peers` are those of leads: it follows contracts and billing.
+pub fn build(core: Core, peers: Peers) -> Service {
+    let feed = Feed::new(core.clone());
+    let intake = Arc::new(Together::new(MOST_TOGETHER));
+    let app = Leads { core: core.clone(), feed: feed.clone(), intake, directory_changed: Arc::default() };
+    let gates = Following::new(core.clone(), peers, Arc::new(workers::Gates(core.clone())));
+    Service::new(core.clone(), rpc::routes(&app), Some(feed), vec![Arc::new(workers::HandOn(core))], vec![gates])
+}

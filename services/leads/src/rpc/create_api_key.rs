@@ -1,0 +1,102 @@
+use chrono::{DateTime, Utc};
+use otdel_api::leads as pb;
+use otdel_runtime::{
+    call::Call,
+    clock, idempotency,
+    outbox::{self, Fact},
+    violations::Violations,
+};
+use otdel_types::{ApiKeyId, PrincipalId};
+
+use super::present;
+use crate::{
+    Leads,
+    domain::principal::ApiKey,
+    error::{Error, Resource},
+    store,
+};
+
+/// How long a SHA-256 is, in bytes.
+const DIGEST: usize = 32;
+
+/// Makes an API key from the digest of a secret that only the caller knows.
+pub(crate) async fn create_api_key(
+    app: Leads,
+    call: Call<pb::CreateApiKeyRequest>,
+) -> Result<pb::CreateApiKeyResponse, Error> {
+    let ask = CreateApiKey::try_from(&call.msg)?;
+
+    let mut tx = app.core.db.begin().await?;
+    if let Some(answered) = idempotency::claim(&mut tx, &call).await? {
+        return Ok(answered);
+    }
+    ask.expect_to_begin()?;
+    store::directory::bump(&mut tx).await?;
+    let principal = store::principals::get(&mut tx, ask.principal).await?;
+    let principal = principal.ok_or(Error::NoSuch(Resource::Principal(ask.principal)))?;
+
+    let key = ApiKey {
+        id: ApiKeyId::new(),
+        principal: principal.id,
+        display_name: ask.display_name,
+        secret_digest: ask.secret_digest,
+        expire_time: ask.expire_time,
+        revoke_time: None,
+        create_time: call.now,
+    };
+
+    if !store::principals::insert_key(&mut tx, &key).await? {
+        return Err(Error::SecretReused);
+    }
+    let fact = pb::ApiKeyCreated { api_key: key.id.to_string(), principal: key.principal.to_string() };
+    let fact = Fact::<pb::LeadEvent>::about(key.id, fact).touches(key.principal);
+    let change = outbox::append(&mut tx, &call.act(), fact).await?;
+    let reply = pb::CreateApiKeyResponse { api_key: Some(present::api_key(&key)), change: change.to_string() };
+    idempotency::finish(&mut tx, &call, &reply).await?;
+    app.commit_directory(tx).await?;
+    Ok(reply)
+}
+
+struct CreateApiKey {
+    principal: PrincipalId,
+    display_name: String,
+    secret_digest: Vec<u8>,
+    expire_time: Option<DateTime<Utc>>,
+}
+
+impl CreateApiKey {
+    /// Refuses a key that is over. Only what is asked for the first time: a repeat after the key's end is answered.
+    fn expect_to_begin(&self) -> Result<(), Violations> {
+        let mut wrong = Violations::default();
+        // The machine's time, as at the gateway that lets the key in: keys guard against the world outside.
+        if self.expire_time.is_some_and(|end| end <= clock::system_now()) {
+            wrong.add("api_key.expire_time", "must be in the future");
+        }
+        wrong.into_result()
+    }
+}
+
+impl TryFrom<&pb::CreateApiKeyRequest> for CreateApiKey {
+    type Error = Violations;
+
+    fn try_from(msg: &pb::CreateApiKeyRequest) -> Result<Self, Violations> {
+        let mut wrong = Violations::default();
+        let request = wrong.request_id(&msg.request_id);
+        let key = wrong.message("api_key", msg.api_key.as_ref()).cloned().unwrap_or_default();
+        let principal = wrong.name("api_key.principal", &key.principal);
+        let display_name = wrong.text("api_key.display_name", key.display_name.trim(), 200);
+        let expire_time = wrong.optional_instant("api_key.expire_time", key.expire_time.as_ref());
+        if msg.secret_digest.len() != DIGEST {
+            wrong.add("secret_digest", "must be the 32 bytes of a SHA-256");
+        }
+        match (request, principal, display_name, expire_time) {
+            (Some(_), Some(principal), Some(display_name), Some(expire_time)) => wrong.into_result().map(|()| Self {
+                principal,
+                display_name,
+                secret_digest: msg.secret_digest.clone(),
+                expire_time,
+            }),
+            _ => Err(wrong),
+        }
+    }
+}
