@@ -1,0 +1,5 @@
+//! What contracts does when something happens elsewhere.
+
+mod access;
+
+pub(crate) use access::AccessFollower;
