@@ -1,0 +1,7 @@
+//! What billing does when something happened elsewhere.
+
+mod access;
+mod orders;
+
+pub(crate) use access::Access;
+pub(crate) use orders::Orders;
