@@ -1,0 +1,8 @@
+//! The operators' commands: one file each.
+
+pub mod healthcheck;
+pub mod init;
+pub mod migrate;
+pub mod serve;
+pub mod token;
+pub mod up;

@@ -1,0 +1,70 @@
+//! Otdel in one binary: the roles composed into a process, the private PostgreSQL, and the operators' commands.
+//!
+//! `node` runs any set of roles; `commands::up` runs all of them in one process, `commands::serve` one or several. The
+//! test harness calls the very same.
+
+pub mod cli;
+pub mod commands;
+pub mod data;
+mod first_call;
+pub mod node;
+pub mod postgres;
+pub mod private;
+pub mod secrets;
+mod signals;
+
+use std::{
+    io::{self, Write as _},
+    process::ExitCode,
+};
+
+use anyhow::{Context as _, Result};
+use clap::Parser as _;
+
+use cli::{Cli, Command};
+
+/// Runs what the command line says. Exits with 0 when it is done, with 1 when it failed, with 2 on a wrong command line.
+pub fn main() -> ExitCode {
+    let cli = Cli::parse();
+    match run(cli) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "otdel: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(cli: Cli) -> Result<()> {
+    let command = cli.command.unwrap_or(Command::Up(cli.up));
+    // The guard becomes another program, so it comes before everything that starts threads.
+    if let Command::PostgresGuard(guard) = command {
+        let never = postgres::guard::run(guard)?;
+        match never {}
+    }
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads can be started")?;
+    let outcome = runtime.block_on(async {
+        match command {
+            Command::Up(args) => commands::up::up(&args).await,
+            Command::Serve(args) => commands::serve::serve(&args).await,
+            Command::Init(args) => commands::init::init(&args).await,
+            Command::Migrate(args) => commands::migrate::migrate(&args).await,
+            Command::Token(args) => commands::token::token(&args),
+            Command::Healthcheck(args) => commands::healthcheck::healthcheck(&args).await,
+            Command::PostgresGuard(_) => Ok(()),
+        }
+    });
+    // Whatever did not end within its drain is not waited for.
+    runtime.shutdown_background();
+    outcome
+}
+
+/// Says something to whoever ran the command. A closed pipe is nobody to say it to, not an error.
+fn say(text: &str) -> Result<()> {
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
+        _ => Ok(()),
+    }
+}

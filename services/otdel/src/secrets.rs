@@ -1,0 +1,232 @@
+//! The secrets of a deployment: one folder a role, with everything that role needs and nothing of another's.
+//!
+//! ```text
+//! authority/                the key and certificate that sign every other; no role is given this folder
+//! leads/ca.pem              the authority's certificate
+//! leads/cert.pem, key.pem   the role's certificate for mutual TLS and its key
+//! leads/token.key           what the role signs internal tokens with (Ed25519, PKCS#8)
+//! leads/keyring/*.pub       the public keys of all roles
+//! leads/database.password   the password of the role's database user
+//! ```
+
+use std::{
+    collections::HashMap,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, Result, bail};
+use otdel_runtime::auth::{Identity, Keyring, SERVICES};
+use rcgen::{
+    BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
+};
+use ring::{rand::SystemRandom, signature::Ed25519KeyPair};
+use secrecy::SecretString;
+
+use crate::private;
+
+/// How long a role's certificate is good for. It is renewed by `otdel init --renew` and a rolling restart: the authority
+/// stays the same, so roles with the old and the new certificate trust each other meanwhile.
+const CERTIFICATE_DAYS: i64 = 90;
+
+/// How long the authority is good for.
+const AUTHORITY_DAYS: i64 = 3650;
+
+/// The shortest password that a role starts with: a shorter one is an example that somebody forgot to replace.
+const SHORTEST_PASSWORD: usize = 32;
+
+/// The secrets of one role, read and checked.
+#[derive(Debug)]
+pub struct RoleSecrets {
+    /// What the role signs with.
+    pub identity: Identity,
+    /// What it verifies with.
+    pub keyring: Keyring,
+    /// The folder, for the certificates.
+    pub folder: PathBuf,
+}
+
+/// A fresh Ed25519 key in PKCS#8.
+pub fn token_key() -> Result<Vec<u8>> {
+    let key = Ed25519KeyPair::generate_pkcs8(&SystemRandom::new()).ok().context("no token key could be made")?;
+    Ok(key.as_ref().to_vec())
+}
+
+/// Writes the secrets of every role under `root`. Where they are all there already it changes nothing; `renew` makes
+/// the roles' certificates anew and keeps everything else.
+pub fn init(root: &Path, renew: bool) -> Result<bool> {
+    let whole = SERVICES.iter().all(|role| root.join(role).join("token.key").exists());
+    if whole && !renew {
+        return Ok(false);
+    }
+    let authority = Authority::open(&root.join("authority"))?;
+    let mut keys = Vec::new();
+    for role in SERVICES {
+        let path = root.join(role).join("token.key");
+        let kept = if whole { Some(fs::read(&path)?) } else { None };
+        keys.push((role, kept.map_or_else(token_key, Ok)?));
+    }
+    for (role, key) in &keys {
+        let folder = root.join(role);
+        private::make_folder(&folder.join("keyring"))?;
+        for (other, pkcs8) in &keys {
+            let public = Identity::new(other, pkcs8)?.public_key();
+            private::write_file(&folder.join("keyring").join(format!("{other}.pub")), &public)?;
+        }
+        let (certificate, private) = authority.issue(role)?;
+        private::write_file(&folder.join("ca.pem"), authority.certificate.as_bytes())?;
+        private::write_file(&folder.join("cert.pem"), certificate.as_bytes())?;
+        private::write_file(&folder.join("key.pem"), private.as_bytes())?;
+        if !folder.join("database.password").exists() {
+            private::write_file(&folder.join("database.password"), private::random_text()?.as_bytes())?;
+        }
+        // Last, because its presence says that the folder is whole.
+        private::write_file(&folder.join("token.key"), key)?;
+    }
+    Ok(true)
+}
+
+/// Reads the secrets of a role from its folder.
+pub fn read(role: &'static str, folder: &Path) -> Result<RoleSecrets> {
+    let path = folder.join("token.key");
+    let key = fs::read(&path).with_context(|| format!("{} cannot be read: run `otdel init`", path.display()))?;
+    let mut keys = HashMap::new();
+    for other in SERVICES {
+        let path = folder.join("keyring").join(format!("{other}.pub"));
+        let public = fs::read(&path).with_context(|| format!("{} cannot be read: run `otdel init`", path.display()))?;
+        keys.insert(other.to_owned(), public);
+    }
+    Ok(RoleSecrets { identity: Identity::new(role, &key)?, keyring: Keyring::new(keys), folder: folder.to_owned() })
+}
+
+/// Secrets of one process, made when it starts and gone when it ends.
+pub fn of_one_process() -> Result<HashMap<&'static str, RoleSecrets>> {
+    let identities =
+        SERVICES.iter().map(|role| Ok(Identity::new(role, &token_key()?)?)).collect::<Result<Vec<Identity>>>()?;
+    let keyring = Keyring::new(identities.iter().map(|one| (one.service().to_owned(), one.public_key())));
+    Ok(identities
+        .into_iter()
+        .map(|identity| {
+            (identity.service(), RoleSecrets { identity, keyring: keyring.clone(), folder: PathBuf::new() })
+        })
+        .collect())
+}
+
+/// Reads a password and refuses one that is missing or too short to be random.
+pub fn password(path: &Path) -> Result<SecretString> {
+    let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let text = text.trim();
+    if text.len() < SHORTEST_PASSWORD {
+        bail!("the password in {} has fewer than {SHORTEST_PASSWORD} characters: run `otdel init`", path.display());
+    }
+    Ok(SecretString::from(text))
+}
+
+/// The private authority of a deployment.
+struct Authority {
+    certificate: String,
+    issuer: Issuer<'static, KeyPair>,
+}
+
+impl Authority {
+    /// The authority in this folder, made where there is none.
+    fn open(folder: &Path) -> Result<Self> {
+        let (key_path, certificate_path) = (folder.join("key.pem"), folder.join("ca.pem"));
+        if !key_path.exists() {
+            let key = KeyPair::generate()?;
+            let certificate = Self::params()?.self_signed(&key)?.pem();
+            private::make_folder(folder)?;
+            private::write_file(&certificate_path, certificate.as_bytes())?;
+            private::write_file(&key_path, key.serialize_pem().as_bytes())?;
+        }
+        let read = |path: &Path| fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()));
+        let key = KeyPair::from_pem(&read(&key_path)?)?;
+        Ok(Self { certificate: read(&certificate_path)?, issuer: Issuer::new(Self::params()?, key) })
+    }
+
+    fn params() -> Result<CertificateParams> {
+        let mut params = CertificateParams::new(Vec::new())?;
+        params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
+        params.key_usages = vec![KeyUsagePurpose::KeyCertSign];
+        params.distinguished_name.push(DnType::CommonName, "otdel");
+        Self::expire(&mut params, AUTHORITY_DAYS);
+        Ok(params)
+    }
+
+    /// A certificate for a role, named after it: for its server and for its calls to others.
+    fn issue(&self, role: &str) -> Result<(String, String)> {
+        let mut params = CertificateParams::new(vec![role.to_owned()])?;
+        params.distinguished_name.push(DnType::CommonName, role);
+        params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
+        Self::expire(&mut params, CERTIFICATE_DAYS);
+        let key = KeyPair::generate()?;
+        Ok((params.signed_by(&key, &self.issuer)?.pem(), key.serialize_pem()))
+    }
+
+    fn expire(params: &mut CertificateParams, days: i64) {
+        let now = otdel_runtime::clock::system_now();
+        let day = |shift: i64| {
+            let date = (now + chrono::TimeDelta::days(shift)).date_naive();
+            (chrono::Datelike::year(&date), chrono::Datelike::month(&date), chrono::Datelike::day(&date))
+        };
+        let (from, to) = (day(-1), day(days));
+        params.not_before = rcgen::date_time_ymd(from.0, u8_of(from.1), u8_of(from.2));
+        params.not_after = rcgen::date_time_ymd(to.0, u8_of(to.1), u8_of(to.2));
+    }
+}
+
+/// A month or a day of one.
+fn u8_of(number: u32) -> u8 {
+    u8::try_from(number).unwrap_or(1)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt as _;
+
+    fn folder() -> PathBuf {
+        let path = std::env::temp_dir().join(format!("otdel-secrets-{}", private::random_text().unwrap()));
+        private::make_folder(&path).unwrap();
+        path
+    }
+
+    #[test]
+    fn every_role_gets_what_it_needs_and_only_its_owner_reads_it() {
+        let root = folder();
+        assert!(init(&root, false).unwrap());
+        for role in SERVICES {
+            let secrets = read(role, &root.join(role)).unwrap();
+            assert!(secrets.keyring.verify(&secrets.identity.own_token()).is_ok());
+            password(&root.join(role).join("database.password")).unwrap();
+            for file in ["token.key", "key.pem", "database.password"] {
+                let mode = fs::metadata(root.join(role).join(file)).unwrap().permissions().mode();
+                assert_eq!(mode & 0o777, 0o600, "{role}/{file}");
+            }
+        }
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn a_second_init_changes_nothing_and_a_renewal_makes_certificates_under_the_same_authority() {
+        let root = folder();
+        init(&root, false).unwrap();
+        let read = |file: &str| fs::read(root.join("billing").join(file)).unwrap();
+        let kept = || ["token.key", "database.password", "ca.pem", "keyring/leads.pub"].map(read);
+        let (before, certificate) = (kept(), read("cert.pem"));
+        assert!(!init(&root, false).unwrap());
+        assert_eq!((kept(), read("cert.pem")), (before.clone(), certificate.clone()));
+        assert!(init(&root, true).unwrap());
+        assert_eq!(kept(), before, "roles with old and new certificates go on trusting each other");
+        assert_ne!(read("cert.pem"), certificate);
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn a_short_password_is_refused() {
+        let root = folder();
+        private::write_file(&root.join("p"), b"postgres").unwrap();
+        assert!(password(&root.join("p")).unwrap_err().to_string().contains("fewer than"));
+        fs::remove_dir_all(root).unwrap();
+    }
+}
