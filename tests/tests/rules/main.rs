@@ -1,0 +1,8 @@
+//! What holds for the project's text itself: protos and the walls between rooms.
+
+// Clippy takes only functions marked as tests for tests; everything here is one.
+#![allow(clippy::unwrap_used)]
+
+mod protos;
+mod reasons;
+mod walls;

@@ -1,0 +1,144 @@
+//! The first minutes of somebody new: the binary, the address it prints, the call that is pasted, and Python's client.
+
+use std::{path::PathBuf, process::Stdio};
+
+use otdel_tests::{cluster::Database, split};
+use tokio::{
+    io::{AsyncBufReadExt as _, BufReader},
+    process::{Child, Command},
+};
+
+struct Up {
+    child: Child,
+    folder: PathBuf,
+    said: String,
+}
+
+impl Up {
+    /// Starts `otdel up` on a fresh data folder and reads what it says, until it waits.
+    async fn start(folder: PathBuf) -> Self {
+        let mut command = Command::new(split::binary());
+        command.args(["up", "--listen", "127.0.0.1:0", "--log", "warn", "--drain-s", "2", "--data-dir"]).arg(&folder);
+        command.stdin(Stdio::null()).stdout(Stdio::piped()).kill_on_drop(true);
+        let mut child = command.spawn().unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut said = String::new();
+        while let Some(line) = lines.next_line().await.unwrap() {
+            said += &line;
+            said.push('\n');
+            if line.contains("Ctrl-C") {
+                return Self { child, folder, said };
+            }
+        }
+        panic!("it ended and said: {said}");
+    }
+
+    /// What is printed as the first call.
+    fn first_call(&self) -> String {
+        let start = self.said.find("curl").expect("a first call");
+        let end = self.said.find("Stop it").expect("an end");
+        self.said[start..end].to_owned()
+    }
+
+    fn address(&self) -> &str {
+        let (_, rest) = self.said.split_once("JSON at ").expect("an address");
+        rest.split_whitespace().next().unwrap()
+    }
+
+    async fn shell(&self, script: &str) -> String {
+        let output = Command::new("bash").arg("-c").arg(script).output().await.unwrap();
+        assert!(output.status.success(), "{script}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).unwrap()
+    }
+
+    async fn kill(mut self) -> PathBuf {
+        self.child.kill().await.unwrap();
+        self.folder
+    }
+}
+
+fn fresh() -> PathBuf {
+    std::env::temp_dir().join(format!("otdel-up-{}", uuid::Uuid::now_v7()))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_printed_works_when_pasted_and_again_after_a_kill() {
+    let up = Up::start(fresh()).await;
+    let answer: serde_json::Value = serde_json::from_str(&up.shell(&up.first_call()).await).unwrap();
+    let lead = answer["lead"]["name"].as_str().unwrap_or_else(|| panic!("{answer}")).to_owned();
+    assert!(lead.starts_with("leads/"));
+    assert_eq!(answer["lead"]["contact"]["phone"], "+74951234567");
+
+    let up = Up::start(up.kill().await).await;
+    let again: serde_json::Value = serde_json::from_str(&up.shell(&up.first_call()).await).unwrap();
+    assert_eq!(again["lead"]["name"].as_str(), Some(lead.as_str()), "the lead of before is still there: {again}");
+    let folder = up.kill().await;
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_json_call_without_a_key_is_refused_and_a_bad_one_names_its_fields() {
+    let up = Up::start(fresh()).await;
+    let anonymous =
+        format!("curl -sS -o /dev/null -w '%{{http_code}}' http://{}/v1/leads:submit -d '{{}}'", up.address());
+    assert_eq!(up.shell(&anonymous).await, "401");
+    let token = format!("$({} token --data-dir {})", split::binary().display(), up.folder.display());
+    let bad =
+        format!("curl -sS http://{}/v1/leads:submit -H \"Authorization: Bearer {token}\" -d '{{}}'", up.address());
+    let answer = up.shell(&bad).await;
+    for field in ["request_id", "channel", "source_ref", "contact"] {
+        assert!(answer.contains(field), "{field} is not named: {answer}");
+    }
+    let folder = up.kill().await;
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_operator_migrates_twice_and_appoints_the_first_administrator_once() {
+    let (database, folder) = (Database::empty().await, fresh());
+    let (secrets, key) = (folder.join("secrets"), folder.join("admin.key"));
+    split::make_secrets(&secrets);
+    let otdel = async |args: &[&str]| {
+        let mut command = Command::new(split::binary());
+        command.args(args).arg("--secrets").arg(&secrets).env("OTDEL_ADMIN_DATABASE_URL", &database.url);
+        command.output().await.unwrap()
+    };
+    for _ in 0..2 {
+        let done = otdel(&["migrate", "--business-zone", "UTC"]).await;
+        assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    }
+    let other = otdel(&["migrate", "--business-zone", "Europe/Moscow"]).await;
+    assert!(
+        String::from_utf8_lossy(&other.stderr).contains("cannot become"),
+        "the zone is fixed at the first migration"
+    );
+
+    let first = otdel(&["init", "--admin-key", key.to_str().unwrap()]).await;
+    assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
+    assert!(std::fs::read_to_string(&key).unwrap().contains('.'));
+    let text = std::fs::read_to_string(&key).unwrap();
+    let same = otdel(&["init", "--admin-key", key.to_str().unwrap()]).await;
+    assert!(!same.status.success());
+    assert_eq!(std::fs::read_to_string(&key).unwrap(), text, "the key of the first time is not lost");
+    let again = folder.join("again.key");
+    let second = otdel(&["init", "--admin-key", again.to_str().unwrap()]).await;
+    assert!(!second.status.success() && !again.exists(), "{}", String::from_utf8_lossy(&second.stdout));
+    assert!(String::from_utf8_lossy(&second.stderr).contains("administrator already"));
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pythons_grpcio_finds_the_services_and_calls_them() {
+    let has = Command::new("python3").args(["-c", "import grpc, grpc_reflection, grpc_health"]).output().await;
+    if !has.is_ok_and(|output| output.status.success()) {
+        println!("skipped: python3 with grpcio, grpcio-reflection and grpcio-health-checking is not installed");
+        return;
+    }
+    let up = Up::start(fresh()).await;
+    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/first_call.py");
+    let token = format!("$({} token --data-dir {})", split::binary().display(), up.folder.display());
+    let said = up.shell(&format!("python3 {} {} {token}", script.display(), up.address())).await;
+    assert!(said.contains("leads/") && said.contains("UNAUTHENTICATED"), "{said}");
+    let folder = up.kill().await;
+    let _ = std::fs::remove_dir_all(folder);
+}

@@ -1,0 +1,20 @@
+//! What the suite promises, shown through its public RPCs on a real PostgreSQL.
+
+// Clippy takes only functions marked as tests for tests; everything here is one.
+#![allow(clippy::unwrap_used)]
+
+mod bad_requests;
+mod cancellation;
+mod contracts;
+mod crash;
+mod deadlines;
+mod doors;
+mod duplicates;
+mod feed;
+mod invoices;
+mod ledger;
+mod olist;
+mod reports;
+mod scope;
+mod shutdown;
+mod story;
