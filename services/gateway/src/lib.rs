@@ -92,11 +92,6 @@ impl Gateway {
         self.directory.follow(self.peers.leads.clone(), &self.identity, stop).await;
     }
 
-    /// Units of work under way, for the drain.
-    pub fn units(&self) -> &Units {
-        &self.units
-    }
-
     /// The gateway's own RPCs, and under every other path the services'. Where time does not stand still, nobody can
     /// move it: the path of the test clock leads to no service.
     fn routes(&self) -> Routes {

@@ -309,12 +309,7 @@ fn peers(
         let endpoints = elsewhere.get(peer).cloned().unwrap_or_default();
         Rpc::remote(peer, one.role.name(), endpoints, tls.clone())
     };
-    Ok(Peers {
-        leads: way("leads")?,
-        contracts: way("contracts")?,
-        billing: way("billing")?,
-        reporting: way("reporting")?,
-    })
+    Ok(Peers::new(way)?)
 }
 
 async fn connect(config: &NodeConfig, one: &RoleConfig, schema: &'static Schema) -> Result<Core> {

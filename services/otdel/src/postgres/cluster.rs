@@ -148,11 +148,6 @@ impl Cluster {
         self.server.as_ref().map(|server| server.pid().as_raw_pid())
     }
 
-    /// The name of the superuser.
-    pub fn superuser(&self) -> &str {
-        SUPERUSER
-    }
-
     /// The server that runs the cluster.
     pub fn binaries(&self) -> &Binaries {
         &self.ground.binaries
