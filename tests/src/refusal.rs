@@ -1,5 +1,7 @@
 //! Reading what a call was refused with.
 
+use std::{error::Error, iter::successors};
+
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -17,7 +19,13 @@ pub fn fields(status: &Status) -> Vec<String> {
 /// Whether the outcome of a call is unknown, or is to be asked for again: the same request may be sent once more.
 pub fn is_passing(status: &Status) -> bool {
     matches!(status.code(), Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Aborted)
-        || (status.code() == Code::Unknown && status.message().contains("transport"))
+        || connection_broke(status)
+}
+
+/// Whether no server said this: the connection ended under the call. tonic names it by what HTTP/2 said last, so that a
+/// server that takes its leave in good order (GOAWAY, `NO_ERROR`) while a call is on its way to it reads INTERNAL.
+fn connection_broke(status: &Status) -> bool {
+    successors(status.source(), |error| (*error).source()).any(<dyn Error>::is::<tonic::transport::Error>)
 }
 
 /// Whether the very same request may be sent once more. Unlike [`is_passing`] it does not take in what is ABORTED because
