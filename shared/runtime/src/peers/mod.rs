@@ -3,6 +3,7 @@
 mod attempt;
 mod hub;
 mod remote;
+mod resolve;
 mod retry;
 mod rpc;
 #[cfg(test)]
@@ -10,7 +11,7 @@ mod tests;
 mod tls;
 
 pub use hub::Hub;
-pub use remote::{BadAddress, HostPort};
+pub use resolve::{BadAddress, HostPort};
 pub use retry::NO_RETRY_HEADER;
 pub use rpc::{MAX_RESPONSE, Rpc};
 pub(crate) use tls::Pems;

@@ -1,9 +1,7 @@
 use std::{
     collections::BTreeSet,
     error::Error,
-    fmt, io,
     net::SocketAddr,
-    str::FromStr,
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicUsize, Ordering},
@@ -21,55 +19,20 @@ use tonic::{
 use tower::ServiceExt as _;
 
 use super::{
+    resolve::{HostPort, keep_resolving, look_up},
     rpc::NotAnswered,
     tls::{BadTls, ClientTls},
 };
-use crate::clock;
 
 /// How often names are resolved again, so that a replica that comes takes load and one that goes is forgotten.
 const RESOLVE_EVERY: Duration = Duration::from_secs(5);
 
-/// How long an address that did not answer is passed over while there are others.
+/// How long an address that was not reached is passed over while there are others: twice as long each time.
 const REST: Duration = Duration::from_secs(1);
+const LONGEST_REST: Duration = Duration::from_secs(5);
 
-/// Where a service listens: a name or an address, and a port.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct HostPort {
-    /// A DNS name or an IP address, without brackets.
-    pub host: String,
-    /// The port.
-    pub port: u16,
-}
-
-/// A text that is not `host:port`.
-#[derive(Debug, thiserror::Error)]
-#[error("`{0}` is not of the form host:port")]
-pub struct BadAddress(String);
-
-impl FromStr for HostPort {
-    type Err = BadAddress;
-
-    fn from_str(text: &str) -> Result<Self, BadAddress> {
-        let bad = || BadAddress(text.to_owned());
-        let (host, port) = text.rsplit_once(':').ok_or_else(bad)?;
-        let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
-        // A colon in a host without brackets is an IPv6 address whose last group would be taken for the port.
-        if host.is_empty() || (bare.is_none() && host.contains(':')) {
-            return Err(bad());
-        }
-        Ok(Self { host: bare.unwrap_or(host).to_owned(), port: port.parse().map_err(|_| bad())? })
-    }
-}
-
-impl fmt::Display for HostPort {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.host.contains(':') {
-            write!(f, "[{}]:{}", self.host, self.port)
-        } else {
-            write!(f, "{}:{}", self.host, self.port)
-        }
-    }
-}
+/// How long a replica may leave all calls at it unanswered before others are preferred.
+const QUIET: Duration = Duration::from_secs(1);
 
 /// The replicas of a service in other processes.
 ///
@@ -90,10 +53,21 @@ struct Replica {
     state: Arc<State>,
 }
 
+/// What is known of a replica.
 #[derive(Debug, Default)]
-struct State {
-    under_way: AtomicUsize,
-    failed_at: Mutex<Option<Instant>>,
+struct State(Mutex<Seen>);
+
+#[derive(Debug, Default)]
+struct Seen {
+    /// Calls until their last byte.
+    under_way: usize,
+    /// Calls whose answer has not begun.
+    unanswered: usize,
+    /// While there are such calls: when it was heard last, or first asked.
+    quiet_since: Option<Instant>,
+    /// How often it was not reached since it last answered, and when the last time was.
+    failures: u32,
+    failed_at: Option<Instant>,
 }
 
 impl Replicas {
@@ -102,8 +76,17 @@ impl Replicas {
         let connect = Connect { peer, tls };
         // What is wrong with a certificate is to be said at the start, not at the first call.
         connect.to(SocketAddr::from(([127, 0, 0, 1], 1)))?;
-        let (publish, known) = watch::channel(None);
-        tokio::spawn(resolve(connect, endpoints, publish));
+        let (publish, known) = watch::channel(None::<Arc<[Replica]>>);
+        tokio::spawn(async move {
+            let found = |addresses: &BTreeSet<SocketAddr>| {
+                let before = publish.borrow().clone().unwrap_or_default();
+                publish.send_replace(Some(connect.all(&before, addresses)));
+            };
+            tokio::select! {
+                () = keep_resolving(&endpoints, RESOLVE_EVERY, look_up, found) => {}
+                () = publish.closed() => {}
+            }
+        });
         Ok(Self { known, turn: Arc::default() })
     }
 
@@ -122,32 +105,35 @@ impl Replicas {
     }
 }
 
-/// The replica that was not tried yet, does not rest, and has the least to do; among equals each in its turn.
+/// The replica that was not tried yet, is not passed over, and has the least to do; among equals each in its turn.
 fn choose<'a>(replicas: &'a [Replica], tried: &[SocketAddr], turn: usize) -> Option<&'a Replica> {
     let start = turn.checked_rem(replicas.len())?;
     let now = Instant::now();
     replicas[start..].iter().chain(&replicas[..start]).min_by_key(|replica| {
-        let load = replica.state.under_way.load(Ordering::Relaxed);
-        (tried.contains(&replica.address), replica.state.rests(now), load)
+        let seen = replica.state.seen();
+        (tried.contains(&replica.address), seen.is_passed_over(now), seen.under_way)
     })
 }
 
 impl Replica {
     async fn call(&self, request: Request<Body>) -> Result<Response<Body>, NotAnswered> {
-        let under_way = UnderWay::begin(&self.state);
+        let mut under_way = UnderWay::begin(&self.state);
         match self.channel.clone().oneshot(request).await {
             // Under way until the answer's last byte: a replica that streams has something to do.
-            Ok(response) => Ok(response.map(|body| {
-                Body::new(body.map_frame(move |frame| {
-                    let _ = &under_way;
-                    frame
+            Ok(response) => {
+                under_way.answered();
+                Ok(response.map(|body| {
+                    Body::new(body.map_frame(move |frame| {
+                        let _ = &under_way;
+                        frame
+                    }))
                 }))
-            })),
+            }
             Err(error) => {
                 let failure = NotAnswered::from(&error as &(dyn Error + 'static));
-                // One whose answer the caller did not wait for is slow, which its load tells.
+                // One whose answer the caller did not wait for is slow, which its load and its silence tell.
                 if matches!(failure, NotAnswered::Unreached(_)) {
-                    *self.state.failed_at() = Some(Instant::now());
+                    self.state.seen().failed(Instant::now());
                 }
                 Err(failure)
             }
@@ -156,28 +142,68 @@ impl Replica {
 }
 
 impl State {
-    fn failed_at(&self) -> std::sync::MutexGuard<'_, Option<Instant>> {
-        self.failed_at.lock().unwrap_or_else(PoisonError::into_inner)
+    fn seen(&self) -> std::sync::MutexGuard<'_, Seen> {
+        // Nothing panics while the lock is held.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Seen {
+    fn failed(&mut self, now: Instant) {
+        self.failures = self.failures.saturating_add(1);
+        self.failed_at = Some(now);
     }
 
-    fn rests(&self, now: Instant) -> bool {
-        self.failed_at().is_some_and(|at| now.saturating_duration_since(at) < REST)
+    /// Whether others are to be asked where there are others.
+    ///
+    /// One that was not reached rests, longer each time, because each new try costs a call up to 4 s where nothing says
+    /// no; then one call at a time finds out whether it is back. One that is asked and says nothing may be stopped: the
+    /// calls at it wait until their time or the connection's is over, and no others join them. A replica that is only
+    /// slow loses nothing but a few calls to the others.
+    fn is_passed_over(&self, now: Instant) -> bool {
+        let since = |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at));
+        let rest = REST.saturating_mul(1 << self.failures.saturating_sub(1).min(16)).min(LONGEST_REST);
+        let rests = since(self.failed_at).is_some_and(|time| time < rest || self.under_way > 0);
+        rests || since(self.quiet_since).is_some_and(|time| time >= QUIET)
     }
 }
 
 /// Counts a call as under way for as long as it lives.
-struct UnderWay(Arc<State>);
+struct UnderWay {
+    state: Arc<State>,
+    is_answered: bool,
+}
 
 impl UnderWay {
     fn begin(state: &Arc<State>) -> Self {
-        state.under_way.fetch_add(1, Ordering::Relaxed);
-        Self(state.clone())
+        let mut seen = state.seen();
+        seen.under_way += 1;
+        seen.unanswered += 1;
+        seen.quiet_since.get_or_insert_with(Instant::now);
+        drop(seen);
+        Self { state: state.clone(), is_answered: false }
+    }
+
+    /// The answer has begun.
+    fn answered(&mut self) {
+        self.is_answered = true;
+        let mut seen = self.state.seen();
+        seen.unanswered -= 1;
+        seen.quiet_since = (seen.unanswered > 0).then(Instant::now);
+        (seen.failures, seen.failed_at) = (0, None);
     }
 }
 
 impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.0.under_way.fetch_sub(1, Ordering::Relaxed);
+        let mut seen = self.state.seen();
+        seen.under_way -= 1;
+        if !self.is_answered {
+            seen.unanswered -= 1;
+            if seen.unanswered == 0 {
+                seen.quiet_since = None;
+            }
+        }
     }
 }
 
@@ -195,81 +221,48 @@ impl Connect {
             .map_err(BadTls::Unusable)?
             .connect_timeout(Duration::from_secs(2))
             .tcp_nodelay(true)
-            // A peer that is gone without a word is noticed within 15 s, whether calls are under way or not.
-            .http2_keep_alive_interval(Duration::from_secs(10))
-            .keep_alive_timeout(Duration::from_secs(5))
+            // A peer that is gone without a word is noticed within 7 s, whether calls are under way or not: soon enough
+            // for a call of 10 s, the time of those whose callers name none, to be made at another.
+            .http2_keep_alive_interval(Duration::from_secs(3))
+            .keep_alive_timeout(Duration::from_secs(4))
             .keep_alive_while_idle(true);
         if let Some(tls) = &self.tls {
             endpoint = endpoint.tls_config(tls.for_peer(self.peer)).map_err(BadTls::Unusable)?;
         }
         Ok(Replica { address, channel: endpoint.connect_lazy(), state: Arc::default() })
     }
-}
 
-/// Looks for the addresses of a service for as long as somebody may call it.
-async fn resolve(connect: Connect, endpoints: Vec<HostPort>, publish: watch::Sender<Option<Arc<[Replica]>>>) {
-    while !publish.is_closed() {
-        let (found, complete) = look_up(&endpoints).await;
-        let before = publish.borrow().clone().unwrap_or_default();
-        let mut now: Vec<Replica> = Vec::new();
-        // A name that cannot be resolved says nothing about its addresses: what was known of it stays in use.
-        now.extend(before.iter().filter(|replica| !complete || found.contains(&replica.address)).cloned());
-        for address in &found {
-            if before.iter().all(|replica| replica.address != *address) {
-                match connect.to(*address) {
-                    Ok(replica) => now.push(replica),
-                    Err(error) => tracing::error!(peer = connect.peer, %error, "address cannot be used"),
+    /// A connection to each address: those that there were, and new ones.
+    fn all(&self, before: &[Replica], addresses: &BTreeSet<SocketAddr>) -> Arc<[Replica]> {
+        let known = |address: &SocketAddr| before.iter().find(|replica| replica.address == *address).cloned();
+        let connected =
+            addresses.iter().filter_map(|address| match known(address).map_or_else(|| self.to(*address), Ok) {
+                Ok(replica) => Some(replica),
+                Err(error) => {
+                    tracing::error!(peer = self.peer, %error, "address cannot be used");
+                    None
                 }
-            }
-        }
-        publish.send_replace(Some(now.into()));
-        tokio::select! {
-            () = clock::pause(RESOLVE_EVERY) => {}
-            () = publish.closed() => {}
-        }
+            });
+        connected.collect()
     }
-}
-
-/// Every address of every endpoint, and whether each endpoint could be resolved.
-async fn look_up(endpoints: &[HostPort]) -> (BTreeSet<SocketAddr>, bool) {
-    let (mut found, mut complete) = (BTreeSet::new(), true);
-    for endpoint in endpoints {
-        let addresses: io::Result<Vec<_>> =
-            tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)).await.map(Iterator::collect);
-        match addresses {
-            Ok(addresses) => found.extend(addresses),
-            Err(error) => {
-                tracing::warn!(%endpoint, %error, "name cannot be resolved");
-                complete = false;
-            }
-        }
-    }
-    (found, complete)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    #[test]
-    fn an_address_is_a_host_and_a_port() {
-        for (text, host, port) in
-            [("leads:50051", "leads", 50051), ("127.0.0.1:1", "127.0.0.1", 1), ("[::1]:80", "::1", 80)]
-        {
-            let parsed: HostPort = text.parse().unwrap();
-            assert_eq!(parsed, HostPort { host: host.into(), port });
-            assert_eq!(parsed.to_string(), text);
-        }
-        for text in ["", "leads", ":1", "leads:", "leads:65536", "::1:80", "leads:x"] {
-            assert!(text.parse::<HostPort>().is_err(), "{text}");
-        }
+    fn replica(port: u16) -> Replica {
+        let connect = Connect { peer: "leads", tls: None };
+        connect.to(SocketAddr::from(([127, 0, 0, 1], port))).unwrap()
+    }
+
+    fn ago(time: Duration) -> Instant {
+        Instant::now().checked_sub(time).unwrap()
     }
 
     #[tokio::test]
     async fn equals_take_turns_and_what_failed_rests() {
-        let connect = Connect { peer: "leads", tls: None };
-        let of = |port| connect.to(SocketAddr::from(([127, 0, 0, 1], port))).unwrap();
-        let replicas = [of(1), of(2), of(3)];
+        let replicas = [1, 2, 3].map(replica);
         let port = |tried: &[SocketAddr], turn| choose(&replicas, tried, turn).unwrap().address.port();
         assert_eq!([port(&[], 0), port(&[], 1), port(&[], 2), port(&[], 3)], [1, 2, 3, 1]);
         assert_eq!(port(&[replicas[0].address], 0), 2);
@@ -278,13 +271,70 @@ mod tests {
         assert_eq!(port(&[], 0), 2);
         drop(busy);
 
-        *replicas[0].state.failed_at() = Some(Instant::now());
+        replicas[0].state.seen().failed(Instant::now());
         assert_eq!(port(&[], 0), 2);
         // Where everybody was tried, one that failed is better than none.
         let others = [replicas[1].address, replicas[2].address];
         assert_eq!(port(&others, 1), 1);
-        *replicas[0].state.failed_at() = Instant::now().checked_sub(REST);
+        replicas[0].state.seen().failed_at = Some(ago(REST));
         assert_eq!(port(&[], 0), 1);
         assert!(choose(&[], &[], 7).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_fails_again_rests_longer_until_it_answers() {
+        let replicas = [1, 2].map(replica);
+        let state = &replicas[0].state;
+        let is_chosen = || choose(&replicas, &[], 0).unwrap().address.port() == 1;
+        for rest in [1, 2, 4, 5, 5] {
+            state.seen().failed(ago(Duration::from_millis(rest * 1000 - 500)));
+            assert!(!is_chosen(), "before {rest} s are over");
+            state.seen().failed_at = Some(ago(Duration::from_secs(rest)));
+            assert!(is_chosen(), "after {rest} s");
+        }
+        state.seen().failures = u32::MAX;
+        assert!(is_chosen());
+
+        // One call finds out, and the others are not made to wait for it.
+        let busy = UnderWay::begin(&replicas[1].state);
+        let mut first = UnderWay::begin(state);
+        assert!(!is_chosen());
+        first.answered();
+        drop(first);
+        assert!(is_chosen());
+        state.seen().failed(Instant::now());
+        assert_eq!(state.seen().failures, 1, "an answer made it good");
+        drop(busy);
+    }
+
+    #[tokio::test]
+    async fn one_that_says_nothing_is_passed_over_however_much_the_others_have_to_do() {
+        let replicas = [1, 2].map(replica);
+        let is_chosen = || choose(&replicas, &[], 0).unwrap().address.port() == 1;
+        let state = &replicas[0].state;
+        let stuck = UnderWay::begin(state);
+        let busy = [0; 3].map(|_| UnderWay::begin(&replicas[1].state));
+        assert!(is_chosen(), "it has the least to do");
+        state.seen().quiet_since = Some(ago(QUIET));
+        assert!(!is_chosen());
+        assert!(choose(&replicas[..1], &[], 0).is_some(), "there is no other");
+
+        // An answer to anybody is a word.
+        UnderWay::begin(state).answered();
+        assert!(is_chosen());
+        state.seen().quiet_since = Some(ago(QUIET));
+        drop(stuck);
+        assert!(is_chosen(), "nobody waits for it any more");
+        drop(busy);
+    }
+
+    #[tokio::test]
+    async fn a_known_address_keeps_its_connection() {
+        let connect = Connect { peer: "leads", tls: None };
+        let of = |ports: &[u16]| ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], *port))).collect();
+        let first = connect.all(&[], &of(&[1, 2]));
+        let second = connect.all(&first, &of(&[2, 3]));
+        assert_eq!(second.iter().map(|replica| replica.address.port()).collect::<Vec<_>>(), [2, 3]);
+        assert!(Arc::ptr_eq(&first[1].state, &second[0].state));
     }
 }

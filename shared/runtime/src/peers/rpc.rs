@@ -9,7 +9,8 @@ use tower::Service;
 
 use super::{
     hub::Hub,
-    remote::{HostPort, Replicas},
+    remote::Replicas,
+    resolve::HostPort,
     retry::Budget,
     tls::{BadTls, ClientTls},
 };
