@@ -80,10 +80,20 @@ impl Database {
         Self { url: cluster.url(&name), standing: false, options: cluster.options(&name) }
     }
 
+    /// A copy of this database as it is, on the cluster that the tests share. Nobody may use this one meanwhile.
+    pub async fn copied(&self) -> Self {
+        let template = self.options.get_database().expect("a name");
+        Self::copy_of(SHARED.get_or_init(start).await.cluster(), template, self.standing).await
+    }
+
     async fn copy(cluster: &Cluster, standing: bool) -> Self {
+        Self::copy_of(cluster, if standing { STANDING } else { RUNNING }, standing).await
+    }
+
+    async fn copy_of(cluster: &Cluster, template: &str, standing: bool) -> Self {
         let name = format!("suite_{}", DATABASES.fetch_add(1, Ordering::SeqCst));
         let mut db = PgConnection::connect_with(&cluster.options("postgres")).await.expect("a connection");
-        let sql = format!("create database {name} template {}", if standing { STANDING } else { RUNNING });
+        let sql = format!("create database {name} template {template}");
         db.execute(sqlx::AssertSqlSafe(sql)).await.expect("a database");
         Self { url: cluster.url(&name), standing, options: cluster.options(&name) }
     }

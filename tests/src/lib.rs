@@ -4,6 +4,7 @@ pub mod cluster;
 pub mod dice;
 pub mod door;
 pub mod eventually;
+pub mod operator;
 pub mod oracle;
 pub mod papers;
 pub mod proxy;

@@ -18,7 +18,13 @@ use otdel_api::contracts::{
     contract_service_server::ContractServiceServer, order_service_server::OrderServiceServer,
 };
 use otdel_runtime::{
-    core::Core, db::Schema, feed::Feed, follow::Following, peers::Peers, server::MAX_REQUEST, service::Service,
+    core::Core,
+    db::Schema,
+    feed::Feed,
+    follow::{Follower, Following},
+    peers::Peers,
+    server::MAX_REQUEST,
+    service::Service,
 };
 use sqlx::{Postgres, Transaction};
 use tonic::service::Routes;
@@ -49,7 +55,7 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 /// Makes the service.
 pub fn build(core: Core, peers: Peers) -> Service {
     let feed = Feed::new(core.clone());
-    let access = Following::new(core.clone(), peers.clone(), Arc::new(workers::AccessFollower));
+    let access = Following::new(core.clone(), peers.clone(), read_model());
     let app = Contracts { core: core.clone(), peers, feed: feed.clone() };
     let routes = Routes::default()
         .add_service(ContractServiceServer::new(app.clone()).max_decoding_message_size(MAX_REQUEST))
@@ -57,6 +63,11 @@ pub fn build(core: Core, peers: Peers) -> Service {
         .add_service(AuthorityServiceServer::new(app.clone()).max_decoding_message_size(MAX_REQUEST))
         .add_service(ContractEventServiceServer::new(app).max_decoding_message_size(MAX_REQUEST));
     Service::new(core, routes, Some(feed), Vec::new(), vec![access])
+}
+
+/// What contracts keeps of leads, which a rebuild proves: for those who compare builds without running the service.
+pub fn read_model() -> Arc<dyn Follower> {
+    Arc::new(workers::AccessFollower)
 }
 
 impl Contracts {

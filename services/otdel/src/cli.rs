@@ -16,6 +16,10 @@ use sqlx::postgres::PgConnectOptions;
 
 use crate::postgres::guard::GuardArgs;
 
+mod operators;
+
+pub use operators::{FindingsFormat, NewEpochArgs, RestoreFinishArgs, SERVICES, ServicesArgs, VerifyArgs};
+
 /// A sales department from the first request to the money.
 ///
 /// Without a command it runs the whole suite in one process on a private PostgreSQL cluster: `otdel up`.
@@ -41,6 +45,12 @@ pub enum Command {
     Init(InitArgs),
     /// Brings the schemas of all services to the version of this binary.
     Migrate(MigrateArgs),
+    /// Looks whether the databases are as they should be, and digests what they hold.
+    Verify(VerifyArgs),
+    /// Does what a restored database needs before services run on it.
+    RestoreFinish(RestoreFinishArgs),
+    /// Makes every older cursor of the feeds refused, so that followers read again.
+    NewEpoch(NewEpochArgs),
     /// Prints the API key that `otdel up` made, for `Authorization: Bearer`.
     Token(TokenArgs),
     /// Asks a running role whether it is ready; exits with 0 if it is, with 1 if not.
@@ -239,6 +249,9 @@ pub struct MigrateArgs {
     /// The folder of the secrets, for the passwords of the services' roles
     #[arg(long, env = "OTDEL_SECRETS", value_name = "DIR")]
     pub secrets: PathBuf,
+    /// Makes the services' roles with their passwords and nothing else, before a dump is restored into a fresh cluster
+    #[arg(long)]
+    pub roles_only: bool,
     /// The zone that decides months and dates; fixed at the first migration
     #[arg(long, env = "OTDEL_BUSINESS_ZONE", default_value = "Europe/Moscow", value_name = "ZONE")]
     pub business_zone: Zone,

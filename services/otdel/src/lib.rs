@@ -3,9 +3,11 @@
 //! `node` runs any set of roles; `commands::up` runs all of them in one process, `commands::serve` one or several. The
 //! test harness calls the very same.
 
+mod checks;
 pub mod cli;
 pub mod commands;
 pub mod data;
+mod exit;
 mod first_call;
 pub mod node;
 pub mod postgres;
@@ -22,12 +24,13 @@ use anyhow::{Context as _, Result};
 use clap::Parser as _;
 
 use cli::{Cli, Command};
+use exit::Exit;
 
 /// Runs what the command line says. Exits with 0 when it is done, with 1 when it failed, with 2 on a wrong command line.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(exit) => exit.into(),
         Err(error) => {
             let _ = writeln!(io::stderr(), "otdel: {error:#}");
             ExitCode::FAILURE
@@ -35,7 +38,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn run(cli: Cli) -> Result<()> {
+fn run(cli: Cli) -> Result<Exit> {
     let command = cli.command.unwrap_or(Command::Up(cli.up));
     // The guard becomes another program, so it comes before everything that starts threads.
     if let Command::PostgresGuard(guard) = command {
@@ -47,14 +50,18 @@ fn run(cli: Cli) -> Result<()> {
         tokio::runtime::Builder::new_multi_thread().enable_all().build().context("no threads can be started")?;
     let outcome = runtime.block_on(async {
         match command {
-            Command::Up(args) => commands::up::up(&args).await,
-            Command::Serve(args) => commands::serve::serve(&args).await,
-            Command::Init(args) => commands::init::init(&args).await,
-            Command::Migrate(args) => commands::migrate::migrate(&args).await,
-            Command::Token(args) => commands::token::token(&args),
-            Command::Healthcheck(args) => commands::healthcheck::healthcheck(&args).await,
-            Command::PostgresGuard(_) => Ok(()),
+            Command::Up(args) => commands::up::up(&args).await?,
+            Command::Serve(args) => commands::serve::serve(&args).await?,
+            Command::Init(args) => commands::init::init(&args).await?,
+            Command::Migrate(args) => commands::migrate::migrate(&args).await?,
+            Command::Verify(args) => return commands::verify::verify(&args).await,
+            Command::NewEpoch(args) => commands::new_epoch::new_epoch(&args).await?,
+            Command::RestoreFinish(args) => return commands::restore_finish::restore_finish(&args).await,
+            Command::Token(args) => commands::token::token(&args)?,
+            Command::Healthcheck(args) => commands::healthcheck::healthcheck(&args).await?,
+            Command::PostgresGuard(_) => {}
         }
+        Ok(Exit::Well)
     });
     // Whatever did not end within its drain is not waited for.
     runtime.shutdown_background();

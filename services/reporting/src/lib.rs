@@ -17,7 +17,15 @@ use std::sync::Arc;
 use otdel_api::reporting::{
     projection_service_server::ProjectionServiceServer, report_service_server::ReportServiceServer,
 };
-use otdel_runtime::{core::Core, db::Schema, follow::Following, peers::Peers, server::MAX_REQUEST, service::Service};
+use otdel_runtime::{
+    core::Core,
+    db::Schema,
+    follow::{Follower, Following},
+    peers::Peers,
+    server::MAX_REQUEST,
+    service::Service,
+};
+use otdel_types::Zone;
 use tonic::service::Routes;
 
 /// The service: what its RPCs share. Cheap to clone.
@@ -34,11 +42,16 @@ static MIGRATIONS: sqlx::migrate::Migrator = sqlx::migrate!("./migrations");
 
 /// Builds the service. It owns no events, so that it has no feed of its own.
 pub fn build(core: Core, peers: Peers) -> Service {
-    let follower = workers::Reports { zone: core.zone };
-    let feeds = Following::new(core.clone(), peers, Arc::new(follower));
+    let feeds = Following::new(core.clone(), peers, read_model(core.zone));
     let app = Reporting { core: core.clone(), feeds: feeds.clone() };
     let reports = ReportServiceServer::new(app.clone()).max_decoding_message_size(MAX_REQUEST);
     let projections = ProjectionServiceServer::new(app).max_decoding_message_size(MAX_REQUEST);
     let routes = Routes::new(reports).add_service(projections);
     Service::new(core, routes, None, Vec::new(), vec![feeds])
+}
+
+/// The read model of the reports, which a rebuild proves: for those who compare builds without running the service. The
+/// zone decides dates while it is built.
+pub fn read_model(zone: Zone) -> Arc<dyn Follower> {
+    Arc::new(workers::Reports { zone })
 }

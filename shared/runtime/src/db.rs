@@ -12,7 +12,9 @@ use sqlx::{
 };
 use uuid::Uuid;
 
-use crate::scram;
+use crate::{epoch, scram};
+
+mod rights;
 
 /// The tables that every schema has.
 static RUNTIME: Migrator = sqlx::migrate!("./migrations");
@@ -145,6 +147,8 @@ impl Schema {
         }
         self.make_roles(&mut db, password).await.map_err(self.database())?;
         let owner = self.owner_role();
+        let schema = format!("create schema if not exists {} authorization {owner}", self.service);
+        run(&mut db, schema).await.map_err(self.database())?;
         run(&mut db, format!("set role {owner}; set search_path = {}; set lock_timeout = '2s'", self.service))
             .await
             .map_err(self.database())?;
@@ -156,6 +160,28 @@ impl Schema {
         self.settle(&mut db, deployment).await?;
         self.grant(&mut db).await.map_err(self.database())?;
         db.close().await.map_err(self.database())
+    }
+
+    /// Makes the schema's roles where they are missing and sets the service's password, and nothing else: what a dump of
+    /// another cluster names but does not hold. `admin` may create roles. Running it again changes nothing.
+    pub async fn prepare_roles(&self, admin: &PgConnectOptions, password: &SecretString) -> Result<(), Unfit> {
+        let quiet = admin.clone().disable_statement_logging();
+        let mut db = PgConnection::connect_with(&quiet).await.map_err(self.database())?;
+        self.make_roles(&mut db, password).await.map_err(self.database())?;
+        db.close().await.map_err(self.database())
+    }
+
+    /// Connects an operator's command to the schema. `admin` reads it.
+    pub async fn connect(&self, admin: &PgConnectOptions) -> Result<PgConnection, Unfit> {
+        let options = admin.clone().application_name("otdel operator").options([
+            ("search_path", self.service),
+            ("timezone", "UTC"),
+            // How the digest of the content reads values.
+            ("bytea_output", "hex"),
+            ("extra_float_digits", "1"),
+            ("intervalstyle", "iso_8601"),
+        ]);
+        PgConnection::connect_with(&options).await.map_err(self.database())
     }
 
     /// The migrator with its own book-keeping table inside the service's schema.
@@ -195,16 +221,17 @@ impl Schema {
         let verifier = scram::verifier(password).map_err(|error| sqlx::Error::Configuration(error.into()))?;
         run(db, format!("alter role {app} password '{verifier}'")).await?;
         run(db, format!("alter role {app} set search_path = {schema}")).await?;
-        run(db, format!("create schema if not exists {schema} authorization {owner}")).await?;
         run(db, "select pg_advisory_unlock(hashtext('otdel.migrate'))".into()).await
     }
 
     /// Writes the deployment's row once, or compares it with what is asked for.
     async fn settle(&self, db: &mut PgConnection, deployment: &Deployment) -> Result<(), Unfit> {
         sqlx::query!(
-            "insert into deployment (business_zone, epoch, test_time) values ($1, $2, $3) on conflict do nothing",
+            "insert into deployment (business_zone, epoch, epoch_home, test_time) values ($1, $2, $3, $4)
+             on conflict do nothing",
             deployment.zone.to_string(),
             Uuid::now_v7(),
+            epoch::home(&mut *db).await.map_err(self.database())?,
             deployment.test_time,
         )
         .execute(&mut *db)
@@ -228,10 +255,17 @@ impl Schema {
         }
     }
 
-    /// The running service reads and writes its own tables and nothing else; what happened is never rewritten.
     async fn grant(&self, db: &mut PgConnection) -> sqlx::Result<()> {
+        for statement in self.grants() {
+            run(db, statement).await?;
+        }
+        Ok(())
+    }
+
+    /// The running service reads and writes its own tables and nothing else; what happened is never rewritten.
+    fn grants(&self) -> Vec<String> {
         let (schema, app) = (self.service, self.app_role());
-        for statement in [
+        let mut grants = vec![
             format!("grant usage on schema {schema} to {app}"),
             format!("grant select, insert, update, delete on all tables in schema {schema} to {app}"),
             format!("grant usage on all sequences in schema {schema} to {app}"),
@@ -239,13 +273,16 @@ impl Schema {
             format!("revoke insert on deployment, runtime_migration, migration from {app}"),
             format!("grant update (position, hash) on outbox to {app}"),
             format!("grant update (test_time) on deployment to {app}"),
-        ] {
-            run(db, statement).await?;
-        }
-        for restriction in self.restrictions {
-            run(db, restriction.replace("{app}", &app)).await?;
-        }
-        Ok(())
+        ];
+        grants.extend(self.restrictions.iter().map(|restriction| restriction.replace("{app}", &app)));
+        grants
+    }
+
+    /// The zone that decides the service's months and dates.
+    pub async fn zone(&self, db: &mut PgConnection) -> Result<Zone, Unfit> {
+        let row = sqlx::query!("select business_zone, test_time from deployment").fetch_one(&mut *db).await;
+        let test = row.map_err(self.database())?.test_time.is_some();
+        self.compare(db, None, test).await.map(|opened| opened.zone)
     }
 
     /// Connects as the running service and refuses a database that it must not run on.
@@ -278,7 +315,7 @@ impl Schema {
     }
 
     /// Every migration of this binary is applied with the same content, and none that it does not know.
-    async fn check_version(&self, db: &mut PgConnection) -> Result<(), Unfit> {
+    pub async fn check_version(&self, db: &mut PgConnection) -> Result<(), Unfit> {
         for (of, table) in [(&RUNTIME, "runtime_migration"), (self.migrations, "migration")] {
             let sql = format!("select version, checksum from {}.{table} where success order by version", self.service);
             let applied: Vec<(i64, Vec<u8>)> = sqlx::query_as(AssertSqlSafe(sql))

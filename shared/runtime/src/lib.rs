@@ -3,9 +3,11 @@
 pub mod auth;
 pub mod call;
 pub mod clock;
+pub mod content;
 pub mod convert;
 pub mod core;
 pub mod db;
+pub mod epoch;
 pub mod fault;
 pub mod faults;
 pub mod feed;

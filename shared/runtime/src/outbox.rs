@@ -44,14 +44,13 @@ pub struct Fact<E> {
     event: E,
     subject: String,
     related: Vec<String>,
-    deal: Option<String>,
     changed: Vec<String>,
 }
 
 impl<E: Event> Fact<E> {
     /// A fact about a resource.
     pub fn about(subject: impl fmt::Display, fact: impl Into<E>) -> Self {
-        Self { event: fact.into(), subject: subject.to_string(), related: Vec::new(), deal: None, changed: Vec::new() }
+        Self { event: fact.into(), subject: subject.to_string(), related: Vec::new(), changed: Vec::new() }
     }
 
     /// Names a further resource that the fact touches. The empty name is none.
@@ -64,10 +63,10 @@ impl<E: Event> Fact<E> {
         self
     }
 
-    /// Says to which deal's timeline the fact belongs.
+    /// Says to which deal's timeline the fact belongs. A fact that touches a deal belongs to its timeline however it is
+    /// said ([`deal_of`]); this says it where it is meant.
     #[must_use]
-    pub fn of_deal(mut self, deal: impl fmt::Display) -> Self {
-        self.deal = Some(deal.to_string());
+    pub fn of_deal(self, deal: impl fmt::Display) -> Self {
         self.touches(deal)
     }
 
@@ -77,6 +76,12 @@ impl<E: Event> Fact<E> {
         self.changed.extend(fields.into_iter().map(ToOwned::to_owned));
         self
     }
+}
+
+/// The deal to whose timeline an event belongs: the first one that it touches. It follows from what the event itself says,
+/// so that the chain over the events covers the column too.
+pub(crate) fn deal_of(related: &[String]) -> Option<&String> {
+    related.iter().find(|name| name.starts_with("deals/"))
 }
 
 /// Writes a fact and tells the event's id. After the rows that it is about, so that its place in the order is drawn under
@@ -145,8 +150,9 @@ struct Sealed {
 
 impl Sealed {
     fn new<E: Event>(act: &Act, fact: Fact<E>) -> Self {
-        let Fact { mut event, subject, related, deal, changed } = fact;
+        let Fact { mut event, subject, related, changed } = fact;
         let (id, kind) = (Uuid::now_v7(), event.fact_type());
+        let deal = deal_of(&related).cloned();
         let envelope = event.envelope_mut();
         E::SERVICE.clone_into(&mut envelope.service);
         kind.clone_into(&mut envelope.r#type);

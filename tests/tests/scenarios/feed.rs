@@ -120,7 +120,7 @@ async fn the_feed_has_no_gap_under_32_writers_with_an_old_transaction_open() {
         assert_eq!(envelope.position, i64::try_from(at).unwrap() + 1, "no gap and no repetition");
         assert!(seen.insert(envelope.event_id.clone()));
     }
-    let verified = otdel_runtime::feed::verify(&pool).await.unwrap();
+    let verified = otdel_runtime::feed::verify(&mut pool.acquire().await.unwrap(), |_, _| {}).await.unwrap();
     assert_eq!(verified.position, i64::try_from(events.len()).unwrap());
     suite.stop().await;
 }
@@ -158,7 +158,7 @@ async fn a_cursor_of_another_history_is_data_loss_and_a_changed_event_is_found()
     let all = lead_events(&suite.admin).await;
     let last = all.last().unwrap().envelope.clone().unwrap();
     let pool = suite.database.pool("leads").await;
-    otdel_runtime::feed::verify(&pool).await.unwrap();
+    otdel_runtime::feed::verify(&mut pool.acquire().await.unwrap(), |_, _| {}).await.unwrap();
 
     // As a restore would: the same position holds something else.
     sqlx::query("update outbox set hash = sha256(hash) where position = $1")
@@ -172,7 +172,10 @@ async fn a_cursor_of_another_history_is_data_loss_and_a_changed_event_is_found()
         Ok(stream) => stream.into_inner().message().await.unwrap_err(),
     };
     assert_eq!(reason(&status), (Code::DataLoss, "CURSOR_DIVERGED".into()), "{status:?}");
-    assert!(otdel_runtime::feed::verify(&pool).await.is_err(), "the chain shows it");
+    assert!(
+        otdel_runtime::feed::verify(&mut pool.acquire().await.unwrap(), |_, _| {}).await.is_err(),
+        "the chain shows it"
+    );
 
     let request = pb::SubscribeRequest { start_after: "garbage".into(), ..Default::default() };
     let status = match suite.admin.lead_events().subscribe(request).await {

@@ -14,6 +14,7 @@ mod feed;
 mod invoices;
 mod ledger;
 mod olist;
+mod operators;
 mod reports;
 mod scope;
 mod shutdown;

@@ -62,3 +62,63 @@ pub(crate) async fn trial_balance(db: &mut PgConnection) -> sqlx::Result<TrialBa
     let balances = rows.into_iter().map(|row| Ok((row.account, Sums::of(&row.currency)?.money(row.balance))));
     Ok(TrialBalance { balances: balances.collect::<sqlx::Result<_>>()?, transactions })
 }
+
+/// Transactions whose legs do not sum to zero in every currency: some of them, by their ids.
+pub(crate) async fn unbalanced(db: &mut PgConnection, limit: i64) -> sqlx::Result<Vec<Uuid>> {
+    sqlx::query_scalar!(
+        "select distinct transaction_id from (
+             select transaction_id from billing.ledger_entry group by transaction_id, currency having sum(amount) <> 0
+         ) as wrong order by transaction_id limit $1",
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// A balance that is not what the documents ask for, in minor units.
+#[derive(Clone, Debug)]
+pub(crate) struct Difference {
+    pub(crate) account: String,
+    pub(crate) currency: String,
+    pub(crate) ledger: String,
+    pub(crate) documents: String,
+}
+
+/// The accounts whose balance is not what the documents ask for that they were booked from.
+pub(crate) async fn other_than_documents(db: &mut PgConnection) -> sqlx::Result<Vec<Difference>> {
+    sqlx::query_as!(
+        Difference,
+        r#"with documents as (
+               select currency, 'receivable' as account, sum(gross - paid) as balance from billing.invoice group by 1
+               union all select currency, 'revenue', -sum(net) from billing.invoice group by 1
+               union all select currency, 'vat_payable', -sum(vat) from billing.invoice group by 1
+               union all select currency, 'bank', sum(amount) from billing.payment group by 1
+               union all select currency, 'advance', -sum(amount - allocated) from billing.payment group by 1),
+           ledger as (
+               select currency, account, sum(amount) as balance from billing.ledger_entry group by 1, 2)
+           select currency as "currency!", account as "account!", coalesce(ledger.balance, 0)::text as "ledger!",
+                  coalesce(documents.balance, 0)::text as "documents!"
+           from ledger full join documents using (currency, account)
+           where coalesce(ledger.balance, 0) <> coalesce(documents.balance, 0)
+           order by 1, 2"#
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// How many invoices are paid, and how many payments allocated, otherwise than their allocations say.
+pub(crate) async fn other_than_allocations(db: &mut PgConnection) -> sqlx::Result<(i64, i64)> {
+    let row = sqlx::query!(
+        r#"select (select count(*) from billing.invoice i
+                   left join (select invoice_id, sum(amount) as paid from billing.allocation group by 1) a
+                        on a.invoice_id = i.id
+                   where i.paid <> coalesce(a.paid, 0)) as "invoices!",
+                  (select count(*) from billing.payment p
+                   left join (select payment_id, sum(amount) as allocated from billing.allocation group by 1) a
+                        on a.payment_id = p.id
+                   where p.allocated <> coalesce(a.allocated, 0)) as "payments!""#
+    )
+    .fetch_one(db)
+    .await?;
+    Ok((row.invoices, row.payments))
+}

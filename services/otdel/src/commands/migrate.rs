@@ -16,6 +16,14 @@ use crate::{
 pub async fn migrate(args: &MigrateArgs) -> Result<()> {
     let admin = args.database.options()?;
     let password = |role: Role| secrets::password(&args.secrets.join(role.name()).join("database.password"));
+    if args.roles_only {
+        for role in Role::ALL {
+            if let Some(schema) = node::schema(role) {
+                schema.prepare_roles(&admin, &password(role)?).await?;
+            }
+        }
+        return say("the roles of every service are there: restore the dump now, then `otdel migrate`");
+    }
     all(&admin, password, args.business_zone, None).await?;
     say("every schema is at the version of this binary")
 }

@@ -3,6 +3,9 @@
 pub mod healthcheck;
 pub mod init;
 pub mod migrate;
+pub mod new_epoch;
+pub mod restore_finish;
 pub mod serve;
 pub mod token;
 pub mod up;
+pub mod verify;

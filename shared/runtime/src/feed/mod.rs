@@ -30,7 +30,7 @@ mod subscription;
 
 use std::{sync::Arc, time::Duration};
 
-use sqlx::{PgExecutor, PgPool, postgres::PgPoolOptions};
+use sqlx::{PgConnection, PgPool, postgres::PgPoolOptions};
 use tokio::sync::{mpsc, watch};
 use tokio_stream::wrappers::ReceiverStream;
 use tokio_util::sync::CancellationToken;
@@ -127,7 +127,10 @@ impl Feed {
         }
         let slot = self.0.streams.take(&call.principal.name)?;
         let at = match after {
-            Some(cursor) => recognise(self.reads(), &cursor).await.map(|()| cursor)?,
+            Some(cursor) => {
+                let mut db = self.reads().acquire().await?;
+                recognise(&mut db, &cursor).await?.into_result(&cursor).map(|()| cursor)?
+            }
             None => Cursor { epoch: store::epoch(self.reads()).await?, position: 0, hash: Vec::new() },
         };
         let (send, receive) = mpsc::channel(BUFFER);
@@ -246,14 +249,36 @@ impl Feed {
     }
 }
 
-/// Whether a cursor is of this feed as it is now: of its epoch, and with the hash that stands at its position. Anything
-/// else is `DATA_LOSS` `CURSOR_DIVERGED`: the reader has seen events that this feed does not have.
-pub async fn recognise(db: impl PgExecutor<'_> + Copy, cursor: &Cursor) -> Result<(), Fault> {
-    let same_epoch = store::epoch(db).await? == cursor.epoch;
+/// What a feed makes of a cursor.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recognised {
+    /// It is of this feed as it is now.
+    Same,
+    /// What was read up to it stands here, but under an earlier epoch.
+    EarlierEpoch,
+    /// Something else stands at its position, or nothing: its reader has seen events that this feed does not have.
+    Diverged,
+}
+
+/// Whether a cursor is of the feed on the search path as it is now: of its epoch, and with the hash that stands at its
+/// position.
+pub async fn recognise(db: &mut PgConnection, cursor: &Cursor) -> sqlx::Result<Recognised> {
+    let same_epoch = store::epoch(&mut *db).await? == cursor.epoch;
     let same_place = cursor.position == 0 || store::hash_at(db, cursor.position).await?.as_ref() == Some(&cursor.hash);
-    if same_epoch && same_place {
-        return Ok(());
+    Ok(match (same_place, same_epoch) {
+        (true, true) => Recognised::Same,
+        (true, false) => Recognised::EarlierEpoch,
+        (false, _) => Recognised::Diverged,
+    })
+}
+
+impl Recognised {
+    /// A cursor that is not of this feed as it is now is `DATA_LOSS` `CURSOR_DIVERGED`.
+    fn into_result(self, cursor: &Cursor) -> Result<(), Fault> {
+        if self == Self::Same {
+            return Ok(());
+        }
+        let text = "the cursor is not of this feed, which was restored to an earlier state: read it from the start";
+        Err(Fault::new(Code::DataLoss, "CURSOR_DIVERGED", text).with("position", cursor.position))
     }
-    let text = "the cursor is not of this feed, which was restored to an earlier state: read it from the start";
-    Err(Fault::new(Code::DataLoss, "CURSOR_DIVERGED", text).with("position", cursor.position))
 }

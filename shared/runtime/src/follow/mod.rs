@@ -115,6 +115,26 @@ pub struct Snapshot {
     pub digest: String,
 }
 
+/// How far a live build has read a source, and the source's cursor there.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// The follower's name.
+    pub follower: String,
+    /// Its live build.
+    pub generation: i64,
+    /// The source's name.
+    pub source: String,
+    /// The last position read; 0 before the first.
+    pub position: i64,
+    /// The source's cursor there. Empty before the first event.
+    pub token: String,
+}
+
+/// How far every follower of the schema on the search path has read its sources, in the order of their names.
+pub async fn standing(db: &mut PgConnection) -> sqlx::Result<Vec<Standing>> {
+    store::standing(db).await
+}
+
 impl Following {
     /// A follower of a service. It follows when the service is started.
     pub fn new(core: Core, peers: Peers, follower: Arc<dyn Follower>) -> Self {

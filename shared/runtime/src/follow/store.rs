@@ -3,7 +3,7 @@
 use chrono::{DateTime, Utc};
 use sqlx::{PgConnection, PgExecutor};
 
-use super::{Reached, Source};
+use super::{Reached, Source, Standing};
 
 /// Where a build of a read model stands in a source.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -115,6 +115,18 @@ pub(super) async fn reached(db: impl PgExecutor<'_>, name: &str, sources: &[Sour
         Some(Reached { generation: row.generation, source, position: row.position, occur_time: row.occur_time })
     });
     Ok(reached.collect())
+}
+
+/// How far every live build has read each source.
+pub(super) async fn standing(db: &mut PgConnection) -> sqlx::Result<Vec<Standing>> {
+    sqlx::query_as!(
+        Standing,
+        r#"select name as follower, generation, source, position, token
+           from cursor join projection on name = projection and live = generation
+           order by name collate "C", source collate "C""#
+    )
+    .fetch_all(db)
+    .await
 }
 
 /// Forgets how far a build had read.
