@@ -18,11 +18,13 @@
 //! service's own `Scope`.
 
 mod authenticator;
+mod comments;
 mod directory;
 mod domain;
 mod error;
 mod json;
 mod passthrough;
+mod reasons;
 mod rpc;
 #[cfg(test)]
 mod tests;

@@ -1,32 +1,43 @@
-//! JSON over HTTP for every public RPC with a single answer, as its `google.api.http` annotation says.
+//! JSON over HTTP for every public RPC, as its `google.api.http` annotation says.
 //!
 //! A JSON call becomes a gRPC request to the same stack that gRPC calls go through, so that authentication, limits,
 //! deadlines and metrics apply once and in one place; its answer becomes JSON again. `table` finds the RPC, `request`
-//! makes its message, `response` turns the answer back.
+//! makes its message, `response` turns the answer back, whose `messages` it reads; a refusal is a `problem`.
+//!
+//! A single answer is `application/json`. A stream is `application/x-ndjson`: each message is one line. One that does
+//! not end well ends with a line `{"error": {…}}`, which holds what `application/problem+json` would; where it is refused
+//! before its first message, that is the answer. A stream without such a line ended as it should.
 //!
 //! The message is made while the RPC reads its request, which is after the guard has let the caller in: strangers can
 //! make the gateway neither hold bodies nor wait for them. What is wrong with the request goes back the same way.
 
+mod messages;
+mod problem;
 mod request;
 mod response;
 mod table;
 mod template;
 
-use std::sync::Arc;
+use std::{mem, sync::Arc};
 
 use axum::{Router, body::Body, extract::Request, response::Response};
 use bytes::{BufMut as _, Bytes, BytesMut};
 use futures_util::stream;
 use http::{HeaderMap, HeaderName, HeaderValue, Method, Version, header, request::Parts};
 use http_body_util::{BodyExt as _, LengthLimitError, Limited};
-use otdel_runtime::{call::tell, fault::Fault, server::MAX_REQUEST};
+use otdel_runtime::{
+    call::tell,
+    fault::Fault,
+    server::{MAX_REQUEST, asked_timeout},
+};
 use prost::Message as _;
 use tonic::{Code, Status};
 use tower::ServiceExt as _;
 
 pub use self::table::BadRule;
 use self::{
-    response::FRAME_HEADER,
+    messages::FRAME_HEADER,
+    response::FIRST_MESSAGE,
     table::{Found, Route, Table},
     template::Bindings,
 };
@@ -58,8 +69,10 @@ impl Json {
         let (head, body) = call.into_parts();
         match self.table.find(&head.method, head.uri.path()) {
             Found::Route(route, bindings) => {
+                // Who wants the first answer by some time does not get it later because it was waited for.
+                let patience = asked_timeout(&head.headers).map_or(FIRST_MESSAGE, |time| FIRST_MESSAGE.min(time / 2));
                 let Ok(answer) = self.rpcs.oneshot(as_grpc(route.clone(), bindings, head, body)).await;
-                response::of_answer(answer, &route.response).await
+                response::of_answer(answer, route, patience).await
             }
             Found::OtherVerbs(verbs) => not_allowed(&verbs),
             Found::Nothing => {
@@ -70,7 +83,8 @@ impl Json {
 }
 
 /// The gRPC request of a JSON call. Its body is made when it is read.
-fn as_grpc(route: Arc<Route>, bindings: Bindings, head: Parts, body: Body) -> Request {
+fn as_grpc(route: Arc<Route>, bindings: Bindings, mut head: Parts, body: Body) -> Request {
+    let extensions = mem::take(&mut head.extensions);
     let mut headers = HeaderMap::new();
     headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
     headers.insert(header::TE, HeaderValue::from_static("trailers"));
@@ -89,11 +103,16 @@ fn as_grpc(route: Arc<Route>, bindings: Bindings, head: Parts, body: Body) -> Re
     *request.version_mut() = Version::HTTP_2;
     *request.uri_mut() = uri;
     *request.headers_mut() = headers;
+    // What the listener knows of the call.
+    *request.extensions_mut() = extensions;
     request
 }
 
 /// The request's message as gRPC sends it.
 async fn framed(route: &Route, bindings: &Bindings, head: &Parts, body: Body) -> Result<Bytes, Fault> {
+    if route.has_body {
+        request::of_json(&head.headers)?;
+    }
     let body = whole(&head.headers, body).await?;
     let message = request::read(route, bindings, &head.uri, &body)?;
     let length = message.encoded_len();
@@ -122,7 +141,6 @@ fn not_allowed(verbs: &[&Method]) -> Response {
     let allowed = verbs.iter().map(|verb| verb.as_str()).collect::<Vec<_>>().join(", ");
     let text = format!("this path takes {allowed}");
     let mut response = response::of_stranger(Fault::new(Code::Unimplemented, "METHOD_NOT_ALLOWED", text));
-    *response.status_mut() = http::StatusCode::METHOD_NOT_ALLOWED;
     if let Ok(allowed) = HeaderValue::try_from(allowed) {
         response.headers_mut().insert(header::ALLOW, allowed);
     }

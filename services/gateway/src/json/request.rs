@@ -1,6 +1,6 @@
 //! From path, query and body to the request's message.
 
-use http::Uri;
+use http::{HeaderMap, Uri, header};
 use otdel_runtime::{fault::Fault, server::MAX_REQUEST, violations::Violations};
 use prost_reflect::{
     DynamicMessage, FieldDescriptor, Kind, MessageDescriptor, ReflectMessage as _, Value, prost::Message as _,
@@ -41,6 +41,17 @@ pub(crate) fn too_large() -> Fault {
 
 fn malformed(text: impl std::fmt::Display) -> Fault {
     Fault::new(Code::InvalidArgument, "MALFORMED_REQUEST", text)
+}
+
+/// Refuses a body that says to be something else than JSON. One that says nothing is taken for JSON, and so is what
+/// curl's `-d` says of everything.
+pub(crate) fn of_json(headers: &HeaderMap) -> Result<(), Fault> {
+    let Some(said) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+    let said = said.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
+    if matches!(said.as_str(), "application/json" | "application/x-www-form-urlencoded") || said.ends_with("+json") {
+        return Ok(());
+    }
+    Err(Fault::new(Code::InvalidArgument, "UNSUPPORTED_MEDIA_TYPE", "the body of a call is application/json"))
 }
 
 /// The message whose JSON form the body is. An absent body is an empty message.

@@ -18,6 +18,8 @@ pub(crate) struct Route {
     pub(crate) template: Template,
     /// The RPC's path, such as `/otdel.leads.v1.LeadService/GetLead`.
     pub(crate) rpc: &'static str,
+    /// Whether the RPC answers with a stream.
+    pub(crate) streams: bool,
     /// Whether the body is the request; otherwise the query holds its fields.
     pub(crate) has_body: bool,
     /// The message that the RPC takes.
@@ -50,14 +52,14 @@ pub(crate) enum Found<'a> {
 }
 
 impl Table {
-    /// Reads the annotations of every public RPC with a single answer. Streams have no JSON form.
+    /// Reads the annotations of every public RPC. Streams of requests have no JSON form, and no RPC takes one.
     pub(crate) fn from_protos() -> Result<Self, BadRule> {
         let mut routes = Vec::new();
         let Some(annotation) = DESCRIPTORS.get_extension_by_name("google.api.http") else { return Ok(Self(routes)) };
         for method in DESCRIPTORS.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
             let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
             let Some(policy) = policy_of(&path).filter(|policy| !policy.internal) else { continue };
-            if method.is_client_streaming() || method.is_server_streaming() {
+            if method.is_client_streaming() {
                 continue;
             }
             let options = method.options();
@@ -110,6 +112,7 @@ impl Route {
             verb,
             template,
             rpc,
+            streams: method.is_server_streaming(),
             has_body: rule.body == "*",
             request: method.input(),
             response: method.output(),
@@ -142,13 +145,13 @@ mod tests {
     }
 
     #[test]
-    fn every_public_rpc_with_a_single_answer_has_a_path() {
+    fn every_public_rpc_has_a_path() {
         let table = Table::from_protos().unwrap();
         let routed: HashSet<_> = table.0.iter().map(|route| route.rpc).collect();
         for policy in otdel_runtime::auth::public_methods() {
-            let streams = policy.method.ends_with("/Subscribe");
-            assert_eq!(routed.contains(policy.method), !streams, "{}", policy.method);
+            assert!(routed.contains(policy.method), "{}", policy.method);
         }
+        assert_eq!(table.0.iter().filter(|route| route.streams).count(), 3, "the feeds");
     }
 
     #[test]

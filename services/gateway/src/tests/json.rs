@@ -1,3 +1,5 @@
+use std::{collections::HashMap, time::Duration};
+
 use axum::{Router, body::Body, response::Response};
 use http::{Request, StatusCode, header};
 use http_body_util::BodyExt as _;
@@ -10,6 +12,7 @@ use otdel_runtime::{
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tonic::{Code, Status};
+use tonic_types::{ErrorDetails, StatusExt as _};
 use tower::ServiceExt as _;
 
 use super::world::{Asked, Somebody, World, sure, unary};
@@ -28,11 +31,19 @@ async fn world(caller: &Somebody) -> World {
         let mut wrong = Violations::default();
         wrong.add("owner", "must look like people/{uuid}");
         Err(match asked.msg.etag.as_str() {
-            "busy" => Fault::unavailable("BUSY", "try again"),
-            "stale" => Fault::new(Code::Aborted, "STALE_ETAG", "the lead changed").with("etag", 7),
-            _ => Fault::fields(&wrong),
-        }
-        .into_status("leads"))
+            "busy" => Fault::unavailable("BUSY", "try again").into_status("leads"),
+            "stale" => Fault::new(Code::Aborted, "STALE_ETAG", "the lead changed").with("etag", 7).into_status("leads"),
+            "shut" => Fault::new(Code::FailedPrecondition, "GATE_SHUT", "a gate is shut")
+                .lacking("paid", "nothing is paid")
+                .into_status("leads"),
+            "greedy" => {
+                let mut details = ErrorDetails::with_error_info("RATE_LIMITED", "gateway.otdel", HashMap::new());
+                details.add_quota_failure_violation("principals/7", "at most 20 calls a second");
+                details.set_retry_info(Some(Duration::from_millis(1500)));
+                Status::with_error_details(Code::ResourceExhausted, "too many calls", details)
+            }
+            _ => Fault::fields(&wrong).into_status("leads"),
+        })
     };
     let rpcs = Router::new()
         .route("/otdel.leads.v1.ClientService/GetClient", unary(get_client))
@@ -51,9 +62,16 @@ async fn send(world: &World, caller: Option<&Somebody>, verb: &str, path: &str, 
 }
 
 async fn body(response: Response) -> Value {
-    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/json");
-    assert!(response.headers().contains_key("otdel-request-id"));
-    serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap()
+    let form = if response.status().is_success() { "application/json" } else { "application/problem+json" };
+    assert_eq!(response.headers()[header::CONTENT_TYPE], form);
+    let (status, id) = (response.status(), response.headers()["otdel-request-id"].to_str().unwrap().to_owned());
+    let body: Value = serde_json::from_slice(&response.into_body().collect().await.unwrap().to_bytes()).unwrap();
+    if !status.is_success() {
+        assert_eq!(body["status"], status.as_u16(), "{body}");
+        assert_eq!(body["instance"], format!("urn:uuid:{id}"), "{body}");
+        assert!(["type", "title", "detail", "code"].iter().all(|member| body[member].is_string()), "{body}");
+    }
+    body
 }
 
 /// Sends what is refused and gives status and JSON.
@@ -62,10 +80,9 @@ async fn refused(world: &World, caller: &Somebody, verb: &str, path: &str, sent:
     (response.status(), body(response).await)
 }
 
-/// The reason of a refusal, wherever it stands among the details.
+/// The reason of a refusal.
 fn reason(told: &Value) -> &str {
-    let is_info = |detail: &&Value| detail["@type"] == "type.googleapis.com/google.rpc.ErrorInfo";
-    told["details"].as_array().unwrap().iter().find(is_info).unwrap()["reason"].as_str().unwrap()
+    told["reason"].as_str().unwrap()
 }
 
 #[tokio::test]
@@ -95,38 +112,56 @@ async fn the_gateways_own_rpcs_have_json_too() {
     assert_eq!(caller["principal"], manager.principal);
 }
 
+/// Refuses an assignment for a cause that the fake service knows.
+async fn assigned(world: &World, caller: &Somebody, cause: &str) -> (Response, Value) {
+    let sent = json!({"etag": cause}).to_string();
+    let response = send(world, Some(caller), "POST", "/v1/leads/7:assign", sent).await;
+    let (head, told) = response.into_parts();
+    let told = told.collect().await.unwrap().to_bytes();
+    (Response::from_parts(head, Body::empty()), serde_json::from_slice(&told).unwrap())
+}
+
 #[tokio::test]
-async fn a_refusal_has_code_text_and_details() {
-    let manager = Somebody::with_role(Role::Manager);
-    let mut lead_manager = Somebody::with_role(Role::LeadManager);
-    lead_manager.principal.clone_from(&manager.principal);
+async fn a_refusal_is_a_problem_with_all_that_grpc_tells() {
+    let lead_manager = Somebody::with_role(Role::LeadManager);
     let world = world(&lead_manager).await;
-    let (status, told) = refused(&world, &lead_manager, "POST", "/v1/leads/7:assign", "{}").await;
+    let (status, mut told) = refused(&world, &lead_manager, "POST", "/v1/leads/7:assign", "{}").await;
     assert_eq!(status, StatusCode::BAD_REQUEST);
-    assert_eq!((&told["code"], &told["status"]), (&json!(3), &json!("INVALID_ARGUMENT")));
-    assert!(told["message"].as_str().unwrap().contains("owner"));
+    told.as_object_mut().unwrap().remove("instance");
     assert_eq!(
-        told["details"],
-        json!([
-            {
-                "@type": "type.googleapis.com/google.rpc.ErrorInfo",
-                "reason": "INVALID_FIELDS",
-                "domain": "leads.otdel",
-            },
-            {
-                "@type": "type.googleapis.com/google.rpc.BadRequest",
-                "fieldViolations": [{"field": "owner", "description": "must look like people/{uuid}"}],
-            },
-        ])
+        told,
+        json!({
+            "type": "urn:otdel:leads:INVALID_FIELDS",
+            "title": "One or more fields are wrong",
+            "status": 400,
+            "detail": "owner: must look like people/{uuid}",
+            "code": "INVALID_ARGUMENT",
+            "reason": "INVALID_FIELDS",
+            "domain": "leads.otdel",
+            "violations": [{"field": "owner", "description": "must look like people/{uuid}"}],
+        })
     );
 
-    let (status, told) = refused(&world, &lead_manager, "POST", "/v1/leads/7:assign", r#"{"etag": "stale"}"#).await;
-    assert_eq!((status, &told["details"][0]["metadata"]["etag"]), (StatusCode::CONFLICT, &json!("7")));
-    let response = send(&world, Some(&lead_manager), "POST", "/v1/leads/7:assign", r#"{"etag": "busy"}"#).await;
-    assert_eq!(
-        (response.status(), &response.headers()[header::RETRY_AFTER]),
-        (StatusCode::SERVICE_UNAVAILABLE, &"1".parse().unwrap())
-    );
+    let (response, told) = assigned(&world, &lead_manager, "stale").await;
+    assert_eq!((response.status(), &told["metadata"]), (StatusCode::CONFLICT, &json!({"etag": "7"})));
+    assert_eq!(told["title"], "The resource changed since it was read");
+    let (_, told) = assigned(&world, &lead_manager, "shut").await;
+    let lacking = json!([{"type": "GATE_SHUT", "subject": "paid", "description": "nothing is paid"}]);
+    assert_eq!(told["preconditions"], lacking);
+    let (response, told) = assigned(&world, &lead_manager, "busy").await;
+    assert_eq!((response.status(), &told["retryDelay"]), (StatusCode::SERVICE_UNAVAILABLE, &json!("0.100s")));
+    assert_eq!(response.headers()[header::RETRY_AFTER], "1");
+}
+
+#[tokio::test]
+async fn a_passed_limit_is_told_with_the_time_to_wait() {
+    let lead_manager = Somebody::with_role(Role::LeadManager);
+    let world = world(&lead_manager).await;
+    let (response, told) = assigned(&world, &lead_manager, "greedy").await;
+    assert_eq!((response.status(), &told["retryDelay"]), (StatusCode::TOO_MANY_REQUESTS, &json!("1.500s")));
+    assert_eq!(response.headers()[header::RETRY_AFTER], "2", "whole seconds, and never too early");
+    let passed = json!([{"subject": "principals/7", "description": "at most 20 calls a second"}]);
+    assert_eq!(told["quotaViolations"], passed);
 }
 
 #[tokio::test]
@@ -136,7 +171,7 @@ async fn who_is_not_known_or_may_not_is_told_so() {
     let response = send(&world, None, "GET", "/v1/clients/7", "").await;
     assert_eq!(
         (response.status(), &response.headers()[header::WWW_AUTHENTICATE]),
-        (StatusCode::UNAUTHORIZED, &"Bearer".parse().unwrap())
+        (StatusCode::UNAUTHORIZED, &r#"Bearer realm="otdel""#.parse().unwrap())
     );
     assert_eq!(send(&world, Some(&manager), "GET", "/v1/clients/7", "").await.status(), StatusCode::UNAUTHORIZED);
     let (status, told) = refused(&world, &lead_manager, "GET", "/v1/clients/7", "").await;
@@ -154,12 +189,41 @@ async fn what_leads_to_no_rpc_is_told_apart() {
         (response.status(), &response.headers()[header::ALLOW]),
         (StatusCode::METHOD_NOT_ALLOWED, &"GET, PATCH".parse().unwrap())
     );
+    assert_eq!(body(response).await["type"], "urn:otdel:gateway:METHOD_NOT_ALLOWED");
     let (status, told) = refused(&world, &manager, "PATCH", "/v1/clients/7", "{").await;
-    assert_eq!((status, &told["code"]), (StatusCode::BAD_REQUEST, &json!(3)));
+    assert_eq!((status, &told["code"]), (StatusCode::BAD_REQUEST, &json!("INVALID_ARGUMENT")));
     let (status, _) = refused(&world, &manager, "GET", "/v1/testClock", "").await;
     assert_eq!(status, StatusCode::FORBIDDEN);
     let (status, told) = refused(&world, &manager, "GET", "/v1/payments/7", "").await;
     assert_eq!((status, reason(&told)), (StatusCode::SERVICE_UNAVAILABLE, "SERVICE_UNREACHABLE"));
+}
+
+#[tokio::test]
+async fn a_body_that_says_it_is_no_json_is_refused() {
+    let manager = Somebody::with_role(Role::Manager);
+    let world = world(&manager).await;
+    let said = async |form: &str| {
+        let request = Request::patch("/v1/clients/7")
+            .header(header::AUTHORIZATION, manager.bearer())
+            .header(header::CONTENT_TYPE, form)
+            .body(Body::from("{}"));
+        let response = sure(world.router.clone().oneshot(request.unwrap()).await);
+        (response.status(), body(response).await)
+    };
+    for form in ["text/plain", "multipart/form-data; boundary=x", "application/xml", "", "application/jsonp"] {
+        let (status, told) = said(form).await;
+        assert_eq!((status, reason(&told)), (StatusCode::UNSUPPORTED_MEDIA_TYPE, "UNSUPPORTED_MEDIA_TYPE"), "{form}");
+    }
+    // The last is what curl says of whatever it is given with `-d`.
+    let taken = [
+        "application/json",
+        "Application/JSON; charset=utf-8",
+        "application/x-www-form-urlencoded",
+        "application/a+json",
+    ];
+    for form in taken {
+        assert_eq!(said(form).await.0, StatusCode::OK, "{form}");
+    }
 }
 
 #[tokio::test]
@@ -217,7 +281,7 @@ async fn a_call_ends_at_its_deadline() {
         .body(Body::empty());
     let response = sure(world.router.clone().oneshot(request.unwrap()).await);
     assert_eq!(response.status(), StatusCode::GATEWAY_TIMEOUT);
-    assert_eq!(body(response).await["status"], "DEADLINE_EXCEEDED");
+    assert_eq!(body(response).await["code"], "DEADLINE_EXCEEDED");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@ mod authentication;
 mod card;
 mod clock;
 mod json;
+mod lines;
 mod pass;
 mod timeline;
 mod world;

@@ -2,8 +2,9 @@
 
 use std::{error::Error as StdError, net::SocketAddr, time::Duration};
 
+use bytes::Bytes;
 use http::{Extensions, HeaderValue, Request, Response, request::Parts};
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use http_body_util::{BodyExt as _, Collected, Full, LengthLimitError, Limited};
 use tokio::time::Instant;
 use tonic::{Code, Status, body::Body};
 
@@ -14,7 +15,7 @@ use super::{
 use crate::{
     clock,
     fault::Fault,
-    server::{MAX_REQUEST, timeout},
+    server::{MAX_REQUEST, method::method_of, timeout},
     trace,
 };
 
@@ -39,9 +40,7 @@ impl Inner {
     ) -> Result<(Response<Body>, Code), Status> {
         let (mut parts, body) = request.into_parts();
         let may_retry = parts.headers.remove(NO_RETRY_HEADER).is_none();
-        let body =
-            Limited::new(body, MAX_REQUEST + FRAME_HEADER).collect().await.map_err(|error| self.unsent(error))?;
-        let body = body.to_bytes();
+        let body = self.whole(body).await?;
         let (mut tries, mut tried) = (0, Vec::new());
         self.budget.note_call();
         let outcome = loop {
@@ -82,6 +81,10 @@ impl Inner {
     ) -> Result<(Response<Body>, Code), Status> {
         let (mut parts, body) = request.into_parts();
         parts.headers.remove(NO_RETRY_HEADER);
+        // A question that is one message is held whole too: what is wrong with it is told by whoever sends it, and over a
+        // socket that would be a connection that breaks.
+        let is_one = method_of(parts.uri.path()).is_some_and(|method| method.one_question);
+        let body = if is_one { Body::new(Full::new(self.whole(body).await?)) } else { body };
         let answer = self.send(outgoing(parts, body, deadline), &mut Vec::new()).await;
         let response = answer.map_err(|failure| self.not_answered(failure))?;
         let code = code_of(response.headers()).unwrap_or(Code::Ok);
@@ -99,6 +102,12 @@ impl Inner {
             Way::InProcess(hub) => hub.call(self.peer, self.caller, request).await,
             Way::Remote(replicas) => replicas.call(request, tried).await,
         }
+    }
+
+    /// The whole question.
+    async fn whole(&self, body: Body) -> Result<Bytes, Status> {
+        let whole = Limited::new(body, MAX_REQUEST + FRAME_HEADER).collect().await;
+        whole.map(Collected::to_bytes).map_err(|error| self.unsent(error))
     }
 
     /// The question did not arrive whole from the one who asks.

@@ -1,6 +1,7 @@
 use std::sync::Arc;
 
 use axum::{
+    body::Body,
     extract::{Request, State},
     middleware::Next,
     response::Response,
@@ -10,7 +11,11 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::server::TlsConnectInfo;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
-use super::{Connection, Kind, ending::Ending};
+use super::{
+    Connection, Kind,
+    counted::Counted,
+    ending::{Cut, Stopping, ending},
+};
 use crate::auth::{Caller, SERVICES, is_open};
 
 /// What stands between a listener and everything that it serves.
@@ -24,13 +29,14 @@ pub(super) struct Door {
     pub(super) stopping: CancellationToken,
 }
 
-/// Lets a request in: notes that its connection is in use, says who calls as far as the transport knows, and counts the
-/// call until its answer is sent, so that a drain can wait for it.
+/// Lets a request in: notes that its connection is in use, says who calls as far as the transport knows and when the
+/// listener ends, and counts the call until its answer is sent, so that a drain can wait for it.
 pub(super) async fn door(State(door): State<Arc<Door>>, mut request: Request, next: Next) -> Response {
     let call = door.calls.token();
     let connection = request.extensions().get::<Connection>().cloned();
     // Health and reflection do not keep it: a stranger could hold a stream of theirs open for ever.
-    let in_use = connection.as_ref().map(Connection::begin_call).filter(|_| !is_open(request.uri().path()));
+    let is_open = is_open(request.uri().path());
+    let in_use = connection.as_ref().map(Connection::begin_call).filter(|_| !is_open);
     match door.kind {
         Kind::Public | Kind::Admin => strip_ours(request.headers_mut()),
         Kind::Internal => {
@@ -40,8 +46,13 @@ pub(super) async fn door(State(door): State<Arc<Door>>, mut request: Request, ne
             }
         }
     }
-    let ending = Ending::of(&door, request.uri().path(), call, in_use);
-    ending.of_answer(next.run(request).await)
+    request.extensions_mut().insert(Stopping(door.stopping.clone()));
+    let answer = next.run(request).await;
+    answer.map(|body| {
+        // What no role's stack knows ends here.
+        let body = if is_open { ending(body, door.service, door.stopping.clone(), Cut::WhenIdle) } else { body };
+        Body::new(Counted { body, _call: call, _in_use: in_use })
+    })
 }
 
 /// Takes away metadata from outside that looks like ours, the internal token first of all.

@@ -3,83 +3,77 @@ use std::{
     task::{Context, Poll},
 };
 
-use axum::{body::Body, response::Response};
+use axum::{
+    body::Body,
+    extract::{Request, State},
+    middleware::Next,
+    response::Response,
+};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, header::CONTENT_TYPE};
+use http::HeaderMap;
 use http_body::{Frame, SizeHint};
-use tokio_util::{sync::WaitForCancellationFutureOwned, task::task_tracker::TaskTrackerToken};
-use tonic::metadata::GRPC_CONTENT_TYPE;
+use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::{connection::InUse, door::Door, method::method_of};
+use super::method::method_of;
 use crate::fault::Fault;
 
-/// How an answer behaves when the listener stops.
-pub(super) struct Ending {
-    service: &'static str,
-    cut: Cut,
-    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
-    _call: TaskTrackerToken,
-    _in_use: Option<InUse>,
-}
+/// Cancelled when the listener by which a call came is to end. The door puts it into the request's extensions.
+#[derive(Clone, Debug)]
+pub(super) struct Stopping(pub(super) CancellationToken);
 
 /// When an answer that is under way is ended.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Cut {
-    /// A single answer is never cut: it ends by itself.
-    Never,
-    /// A stream of ours ends with UNAVAILABLE between two messages, and its reader resumes it elsewhere.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Cut {
+    /// Between two messages, however many there are still.
     AtOnce,
-    /// What is not known to us, such as health and reflection, ends where it has nothing to send.
+    /// Where it has nothing to send.
     WhenIdle,
 }
 
-impl Ending {
-    pub(super) fn of(door: &Door, path: &str, call: TaskTrackerToken, in_use: Option<InUse>) -> Self {
-        let cut = match method_of(path) {
-            Some(method) if method.unary => Cut::Never,
-            Some(_) => Cut::AtOnce,
-            None => Cut::WhenIdle,
-        };
-        let stopping = Box::pin(door.stopping.clone().cancelled_owned());
-        Self { service: door.service, cut, stopping, _call: call, _in_use: in_use }
-    }
-
-    /// The answer under this rule, counted until it is sent.
-    pub(super) fn of_answer(self, answer: Response) -> Response {
-        let kind = answer.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-        let is_grpc = kind == GRPC_CONTENT_TYPE.as_bytes() || kind.starts_with(b"application/grpc+");
-        answer.map(|body| Body::new(Answer { body, is_grpc, over: false, ending: self }))
+/// Ends a stream with UNAVAILABLE when its listener stops; its reader resumes it elsewhere. A single answer ends by
+/// itself.
+///
+/// It is a layer of the stack and not of the listener, so that whatever form the stream is turned into outside of the
+/// stack, its reader is told in that form.
+pub(super) async fn end_streams(State(service): State<&'static str>, request: Request, next: Next) -> Response {
+    let is_stream = method_of(request.uri().path()).is_some_and(|method| !method.unary);
+    let stopping = request.extensions().get().filter(|_| is_stream).cloned();
+    let response = next.run(request).await;
+    match stopping {
+        Some(Stopping(stopping)) => response.map(|body| ending(body, service, stopping, Cut::AtOnce)),
+        None => response,
     }
 }
 
-/// An answer that is counted until it is sent, and ended when the listener stops.
-struct Answer {
+/// A gRPC answer that is ended when the listener stops.
+pub(super) fn ending(body: Body, service: &'static str, stopping: CancellationToken, cut: Cut) -> Body {
+    Body::new(Ending { body, service, cut, stopping: Box::pin(stopping.cancelled_owned()), over: false })
+}
+
+struct Ending {
     body: Body,
-    is_grpc: bool,
+    service: &'static str,
+    cut: Cut,
+    stopping: Pin<Box<WaitForCancellationFutureOwned>>,
     over: bool,
-    ending: Ending,
 }
 
-impl Answer {
+impl Ending {
     fn stops(&mut self, cx: &mut Context<'_>) -> bool {
-        self.over = self.ending.stopping.as_mut().poll(cx).is_ready();
+        self.over = self.stopping.as_mut().poll(cx).is_ready();
         self.over
     }
 
-    /// The end that a reader can tell from a regular one. Where trailers mean nothing, that is a broken stream.
+    /// The end that a reader can tell from a regular one.
     fn last_frame(&self) -> Result<Frame<Bytes>, axum::Error> {
-        let status =
-            Fault::unavailable("SHUTTING_DOWN", "the service is shutting down").into_status(self.ending.service);
-        if !self.is_grpc {
-            return Err(axum::Error::new(status));
-        }
+        let status = Fault::unavailable("SHUTTING_DOWN", "the service is shutting down").into_status(self.service);
         let mut trailers = HeaderMap::new();
         status.add_header(&mut trailers).map_err(axum::Error::new)?;
         Ok(Frame::trailers(trailers))
     }
 }
 
-impl http_body::Body for Answer {
+impl http_body::Body for Ending {
     type Data = Bytes;
     type Error = axum::Error;
 
@@ -88,11 +82,11 @@ impl http_body::Body for Answer {
             return Poll::Ready(None);
         }
         // First, or a feed that always has more to send would never end.
-        if self.ending.cut == Cut::AtOnce && self.stops(cx) {
+        if self.cut == Cut::AtOnce && self.stops(cx) {
             return Poll::Ready(Some(self.last_frame()));
         }
         match Pin::new(&mut self.body).poll_frame(cx) {
-            Poll::Pending if self.ending.cut == Cut::WhenIdle && self.stops(cx) => Poll::Ready(Some(self.last_frame())),
+            Poll::Pending if self.cut == Cut::WhenIdle && self.stops(cx) => Poll::Ready(Some(self.last_frame())),
             frame => frame,
         }
     }

@@ -11,6 +11,8 @@ pub(crate) struct Method {
     pub(crate) name: &'static str,
     /// Whether it takes one message and gives one.
     pub(crate) unary: bool,
+    /// Whether it takes one message, whatever it gives.
+    pub(crate) one_question: bool,
 }
 
 static METHODS: LazyLock<HashMap<&'static str, Method>> = LazyLock::new(|| {
@@ -18,7 +20,8 @@ static METHODS: LazyLock<HashMap<&'static str, Method>> = LazyLock::new(|| {
     let known = methods.filter_map(|method| {
         let path = policy_of(&format!("/{}/{}", method.parent_service().full_name(), method.name()))?.method;
         let name = path.rsplit('/').next().unwrap_or(path);
-        Some((path, Method { path, name, unary: !method.is_client_streaming() && !method.is_server_streaming() }))
+        let one_question = !method.is_client_streaming();
+        Some((path, Method { path, name, unary: one_question && !method.is_server_streaming(), one_question }))
     });
     known.collect()
 });
@@ -37,7 +40,8 @@ mod tests {
         let get = method_of("/otdel.leads.v1.LeadService/GetLead").unwrap();
         assert!(get.unary);
         assert_eq!(get.name, "GetLead");
-        assert!(!method_of("/otdel.leads.v1.LeadEventService/Subscribe").unwrap().unary);
+        let subscribe = method_of("/otdel.leads.v1.LeadEventService/Subscribe").unwrap();
+        assert!(!subscribe.unary && subscribe.one_question);
         assert!(method_of("/otdel.leads.v1.LeadService/NoSuchRpc").is_none());
     }
 }

@@ -4,6 +4,7 @@ mod admin;
 mod answer;
 pub(crate) mod code;
 mod connection;
+mod counted;
 mod door;
 mod ending;
 mod health;
@@ -32,6 +33,7 @@ pub use listener::Listener;
 pub use serve::{Kind, Serve, Serving, Unservable, serve};
 pub use shutdown::{Drain, Shutdown, shut_down};
 pub use stack::{REQUEST_ID_HEADER, stack};
+pub use timeout::parse as asked_timeout;
 pub use tls::ServerTls;
 
 /// The largest request, in bytes. To be set on every service where it is made

@@ -7,7 +7,7 @@ use tonic::{body::Body, service::Routes};
 use tower::{ServiceExt as _, layer::layer_fn};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::{Limits, layers, measure};
+use super::{Limits, ending, layers, measure};
 use crate::auth::{Authenticate, Guard};
 
 /// The header that names one call at one role in logs and answers. It has nothing to do with a mutation's `request_id`.
@@ -18,12 +18,13 @@ pub const REQUEST_ID_HEADER: &str = "otdel-request-id";
 /// Outermost first:
 /// 1. **span**: a span and an id for the call, so that every line below carries them.
 /// 2. **measure**: sees each answer as the caller will, those of the layers below included.
-/// 3. **mask**: gives tonic's own refusals our shape; below what is measured, above what it masks.
-/// 4. **panic**: a panic in a layer or in parsing is INTERNAL. (One in a unit of work is caught by
+/// 3. **ending**: ends a stream when its listener stops; below what is measured.
+/// 4. **mask**: gives tonic's own refusals our shape; below what is measured, above what it masks.
+/// 5. **panic**: a panic in a layer or in parsing is INTERNAL. (One in a unit of work is caught by
 ///    [`crate::call::run`].)
-/// 5. **deadline**: before anything that may wait.
-/// 6. **shed**: before authentication, which costs a signature's check.
-/// 7. **guard**: authenticates and authorizes; an unknown path ends here.
+/// 6. **deadline**: before anything that may wait.
+/// 7. **shed**: before authentication, which costs a signature's check.
+/// 8. **guard**: authenticates and authorizes; an unknown path ends here.
 ///
 /// `routes` are made of services with `max_decoding_message_size(MAX_REQUEST)`.
 pub fn stack(service: &'static str, routes: Routes, auth: Arc<dyn Authenticate>, limits: &Limits) -> Router {
@@ -36,6 +37,7 @@ pub fn stack(service: &'static str, routes: Routes, auth: Arc<dyn Authenticate>,
         .layer(middleware::from_fn_with_state((service, limits.clone()), layers::deadline))
         .layer(CatchPanicLayer::custom(layers::OnPanic(service)))
         .layer(middleware::from_fn_with_state(service, layers::mask))
+        .layer(middleware::from_fn_with_state(service, ending::end_streams))
         .layer(middleware::from_fn_with_state(service, measure::measure))
         .layer(middleware::from_fn_with_state(service, layers::span))
 }

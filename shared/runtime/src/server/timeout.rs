@@ -6,7 +6,7 @@ use http::{HeaderMap, HeaderValue};
 pub(crate) const TIMEOUT_HEADER: &str = "grpc-timeout";
 
 /// How long the caller waits: up to eight digits and a unit. What is malformed counts as absent, as in tonic.
-pub(crate) fn parse(headers: &HeaderMap) -> Option<Duration> {
+pub fn parse(headers: &HeaderMap) -> Option<Duration> {
     let text = headers.get(TIMEOUT_HEADER)?.to_str().ok()?;
     let (digits, unit) = text.split_at_checked(text.len().checked_sub(1)?)?;
     if digits.is_empty() || digits.len() > 8 || !digits.bytes().all(|digit| digit.is_ascii_digit()) {
