@@ -10,6 +10,7 @@ use std::{
 use tokio::{
     io::copy_bidirectional,
     net::{TcpListener, TcpStream},
+    sync::Notify,
     task::{JoinHandle, JoinSet},
 };
 
@@ -18,6 +19,7 @@ use tokio::{
 pub struct Proxy {
     address: SocketAddr,
     target: Arc<Mutex<Option<SocketAddr>>>,
+    cut: Arc<Notify>,
     accepting: JoinHandle<()>,
 }
 
@@ -26,9 +28,9 @@ impl Proxy {
     pub async fn start() -> io::Result<Self> {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
-        let target: Arc<Mutex<Option<SocketAddr>>> = Arc::default();
-        let accepting = tokio::spawn(accept(listener, target.clone()));
-        Ok(Self { address, target, accepting })
+        let (target, cut): (Arc<Mutex<Option<SocketAddr>>>, Arc<Notify>) = (Arc::default(), Arc::default());
+        let accepting = tokio::spawn(accept(listener, target.clone(), cut.clone()));
+        Ok(Self { address, target, cut, accepting })
     }
 
     /// Where it listens.
@@ -42,6 +44,11 @@ impl Proxy {
             *current = target;
         }
     }
+
+    /// Ends every connection that there is. New ones are passed on as before.
+    pub fn cut(&self) {
+        self.cut.notify_waiters();
+    }
 }
 
 impl Drop for Proxy {
@@ -50,7 +57,7 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: Arc<Mutex<Option<SocketAddr>>>) {
+async fn accept(listener: TcpListener, target: Arc<Mutex<Option<SocketAddr>>>, cut: Arc<Notify>) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -58,7 +65,13 @@ async fn accept(listener: TcpListener, target: Arc<Mutex<Option<SocketAddr>>>) {
                 let Ok((inbound, _)) = accepted else { continue };
                 let to = target.lock().ok().and_then(|target| *target);
                 if let Some(to) = to {
-                    connections.spawn(pass(inbound, to));
+                    let cut = cut.clone();
+                    connections.spawn(async move {
+                        tokio::select! {
+                            () = pass(inbound, to) => {}
+                            () = cut.notified() => {}
+                        }
+                    });
                 }
             }
             Some(_) = connections.join_next() => {}

@@ -168,10 +168,15 @@ pub fn make_secrets(folder: &Path) {
     }
 }
 
-/// The suite's binary, which cargo builds beside the tests.
+/// The suite's binary.
 pub fn binary() -> PathBuf {
+    built("otdel-node")
+}
+
+/// A binary of this package, which cargo builds beside the tests.
+pub fn built(name: &str) -> PathBuf {
     let tests = std::env::current_exe().expect("a path");
-    let beside = tests.parent().and_then(Path::parent).expect("target/…/deps").join("otdel-node");
+    let beside = tests.parent().and_then(Path::parent).expect("target/…/deps").join(name);
     assert!(beside.exists(), "{} is not built: run the tests with `cargo test`", beside.display());
     beside
 }

@@ -1,6 +1,6 @@
 //! A whole suite on a fresh test database, in one process or in five.
 
-use std::{path::PathBuf, time::Duration};
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
 use chrono::{DateTime, Datelike as _, Utc};
 use otdel::{
@@ -36,6 +36,8 @@ pub struct Suite {
     pub anonymous: Door,
     /// The gateway in the name of the development principal, who may do everything.
     pub admin: Door,
+    /// Where the gateway listens.
+    pub address: SocketAddr,
     /// Its database.
     pub database: Database,
     /// How it is spread.
@@ -82,7 +84,7 @@ impl Suite {
         let endpoint = Endpoint::from_shared(format!("http://{address}")).expect("an address");
         let anonymous = Door::anonymous(endpoint.connect_timeout(Duration::from_secs(5)).connect_lazy());
         let admin = anonymous.with_key(text.trim());
-        let suite = Self { anonymous, admin, database, topology, faults, node, split, folder };
+        let suite = Self { anonymous, admin, address, database, topology, faults, node, split, folder };
         suite.answers().await;
         suite
     }

@@ -1,4 +1,4 @@
-//! The first minutes of somebody new: the binary, the address it prints, the call that is pasted, and Python's client.
+//! The first minutes of somebody new: the binary, the address it prints and the call that is pasted.
 
 use std::{path::PathBuf, process::Stdio};
 
@@ -124,21 +124,5 @@ async fn an_operator_migrates_twice_and_appoints_the_first_administrator_once() 
     let second = otdel(&["init", "--admin-key", again.to_str().unwrap()]).await;
     assert!(!second.status.success() && !again.exists(), "{}", String::from_utf8_lossy(&second.stdout));
     assert!(String::from_utf8_lossy(&second.stderr).contains("administrator already"));
-    let _ = std::fs::remove_dir_all(folder);
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn pythons_grpcio_finds_the_services_and_calls_them() {
-    let has = Command::new("python3").args(["-c", "import grpc, grpc_reflection, grpc_health"]).output().await;
-    if !has.is_ok_and(|output| output.status.success()) {
-        println!("skipped: python3 with grpcio, grpcio-reflection and grpcio-health-checking is not installed");
-        return;
-    }
-    let up = Up::start(fresh()).await;
-    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("clients/first_call.py");
-    let token = format!("$({} token --data-dir {})", split::binary().display(), up.folder.display());
-    let said = up.shell(&format!("python3 {} {} {token}", script.display(), up.address())).await;
-    assert!(said.contains("leads/") && said.contains("UNAUTHENTICATED"), "{said}");
-    let folder = up.kill().await;
     let _ = std::fs::remove_dir_all(folder);
 }

@@ -1,10 +1,11 @@
 //! What the suite promises, shown through its public RPCs on a real PostgreSQL.
 
 // Clippy takes only functions marked as tests for tests; everything here is one.
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod bad_requests;
 mod cancellation;
+mod clients;
 mod contracts;
 mod crash;
 mod deadlines;

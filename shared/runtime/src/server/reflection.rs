@@ -17,10 +17,13 @@ pub(super) fn services_of(role: &str) -> Vec<String> {
 }
 
 /// Adds reflection in the versions that clients ask for: v1, and v1alpha for Python's. It lists what the role serves.
-/// The files behind the list hold every message, because they refer to each other.
+/// The files behind the list hold every message, because they refer to each other, and the details that refusals carry,
+/// which no file refers to: without them a client that knows nothing but reflection cannot read why it was refused.
 pub(super) fn add_to(routes: Routes, role: &str) -> Result<Routes, Error> {
     let builder = || {
-        let builder = Builder::configure().register_encoded_file_descriptor_set(otdel_api::DESCRIPTORS);
+        let builder = Builder::configure()
+            .register_encoded_file_descriptor_set(otdel_api::DESCRIPTORS)
+            .register_encoded_file_descriptor_set(tonic_types::pb::FILE_DESCRIPTOR_SET);
         services_of(role).into_iter().fold(builder, Builder::with_service_name)
     };
     Ok(routes.add_service(builder().build_v1()?).add_service(builder().build_v1alpha()?))
