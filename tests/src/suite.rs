@@ -186,6 +186,7 @@ async fn start_node(database: &Database, faults: &[(Role, Faults)]) -> Node {
         test: database.standing,
         connections: 8,
         reflection: true,
+        origins: Vec::new(),
         tls: None,
         drain: Drain { notice: Duration::ZERO, limit: Duration::from_secs(10) },
     };

@@ -4,9 +4,10 @@
 //!
 //! 1. **Listener** (`otdel_runtime::server`, `Kind::Public`): takes away metadata that looks like ours and answers
 //!    health and reflection, which tell nothing about the business.
-//! 2. **Which form** ([`Gateway::router`]): `content-type: application/grpc` is gRPC; everything else is JSON (`json`).
-//!    A JSON call is turned into the gRPC request that its `google.api.http` annotation names and goes the same way
-//!    from here on; its answer is turned back.
+//! 2. **Which form** ([`Gateway::router`]): `content-type: application/grpc` is gRPC, `application/grpc-web` is gRPC-Web
+//!    (`web`); everything else is JSON (`json`). A call in another form is turned into a gRPC request, a JSON one into
+//!    that which its `google.api.http` annotation names, and goes the same way from here on; its answer is turned back.
+//!    Around all of them, `cors` tells browsers whose pages may call.
 //! 3. **Stack** (`otdel_runtime::server::stack`): span, metrics, deadline, load shedding, then the guard. The guard
 //!    asks `authenticator` who calls: an API key is looked up in `directory`, which follows leads' directory in memory,
 //!    and becomes an internal token that the gateway signs. Then it checks the RPC's policy and denies by default.
@@ -19,6 +20,7 @@
 
 mod authenticator;
 mod comments;
+mod cors;
 mod directory;
 mod domain;
 mod error;
@@ -28,11 +30,12 @@ mod reasons;
 mod rpc;
 #[cfg(test)]
 mod tests;
+mod web;
 
 use std::sync::Arc;
 
 use axum::{Router, extract::Request, response::Response};
-use http::header::CONTENT_TYPE;
+use http::{HeaderValue, header::CONTENT_TYPE};
 use otdel_api::{
     gateway::gateway_service_server::GatewayServiceServer, test::test_clock_service_server::TestClockServiceServer,
 };
@@ -49,8 +52,11 @@ use tokio_util::sync::CancellationToken;
 use tonic::service::Routes;
 use tower::ServiceExt as _;
 
-pub use crate::json::BadRule;
 use crate::{authenticator::ApiKeys, directory::Directory, json::Json};
+pub use crate::{
+    cors::{BadOrigin, Origin},
+    json::BadRule,
+};
 
 /// The gateway's name, which its peers know it by.
 pub const SERVICE: &str = "gateway";
@@ -74,14 +80,15 @@ pub fn build(clock: Clock, units: Units, identity: Identity, peers: Peers) -> Ga
 }
 
 impl Gateway {
-    /// Everything that the public listener serves beside health and reflection. Fails on an HTTP annotation in the
-    /// protos that the gateway cannot serve.
-    pub fn router(&self, limits: &Limits) -> Result<Router, BadRule> {
+    /// Everything that the public listener serves beside health and reflection. Scripts on pages of `origins` may call
+    /// it. Fails on an HTTP annotation in the protos that the gateway cannot serve.
+    pub fn router(&self, limits: &Limits, origins: &[Origin]) -> Result<Router, BadRule> {
         let keys = ApiKeys { directory: self.directory.clone(), identity: self.identity.clone() };
         let rpcs = stack(SERVICE, self.routes(), Arc::new(keys), limits);
         let json = Json::new(rpcs.clone())?;
         let rpcs = rpcs.with_state(());
-        Ok(Router::new().fallback(move |request: Request| by_form(rpcs.clone(), json.clone(), request)))
+        let router = Router::new().fallback(move |request: Request| by_form(rpcs.clone(), json.clone(), request));
+        Ok(if origins.is_empty() { router } else { router.layer(cors::layer(origins)) })
     }
 
     /// Whether callers can be told apart. The gateway is ready when they can.
@@ -111,9 +118,11 @@ impl Gateway {
 
 /// gRPC says what it is; everything else is taken for JSON, so that its refusals can be read where they arrive.
 async fn by_form(rpcs: Router, json: Json, request: Request) -> Response {
-    let is_grpc =
-        request.headers().get(CONTENT_TYPE).is_some_and(|form| form.as_bytes().starts_with(b"application/grpc"));
-    if !is_grpc {
+    let form = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+    if form.starts_with(web::GRPC_WEB.as_bytes()) {
+        return web::answer(rpcs, request).await;
+    }
+    if !form.starts_with(b"application/grpc") {
         return json.answer(request).await;
     }
     match rpcs.oneshot(request).await {

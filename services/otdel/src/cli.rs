@@ -10,6 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use otdel_gateway::Origin;
 use otdel_runtime::{peers::HostPort, telemetry::LogFormat};
 use otdel_types::Zone;
 use sqlx::postgres::PgConnectOptions;
@@ -199,6 +200,9 @@ pub struct CommonArgs {
     /// travel in clear text, for a proxy that ends TLS on the same machine
     #[arg(long, env = "OTDEL_TLS", value_name = "DIR")]
     pub tls: Option<PathBuf>,
+    /// The origins whose pages may call the gateway from browsers, such as `https://crm.example.org` [default: none]
+    #[arg(long, env = "OTDEL_CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
+    pub cors_origins: Vec<Origin>,
     /// Does not describe the services to clients
     #[arg(long, env = "OTDEL_NO_REFLECTION")]
     pub no_reflection: bool,
@@ -323,6 +327,13 @@ mod tests {
     #[test]
     fn the_command_line_is_sound() {
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn origins_are_named_one_by_one() {
+        let cli = Cli::parse_from(["otdel", "--cors-origins", "https://a.example,http://localhost:3000"]);
+        assert_eq!(cli.up.common.cors_origins.len(), 2);
+        assert!(Cli::try_parse_from(["otdel", "--cors-origins", "*"]).is_err());
     }
 
     #[test]

@@ -4,6 +4,7 @@ use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time:
 
 use anyhow::{Context as _, Result};
 use chrono::DateTime;
+use otdel_gateway::Origin;
 use otdel_runtime::{
     auth::InternalToken,
     clock::{Clock, pause},
@@ -34,6 +35,8 @@ pub struct NodeConfig {
     pub connections: u32,
     /// Whether clients may ask what RPCs there are.
     pub reflection: bool,
+    /// The origins whose pages may call the gateway from browsers.
+    pub origins: Vec<Origin>,
     /// What the gateway serves TLS with; none is clear text.
     pub tls: Option<PathBuf>,
     /// How much time an end takes.
@@ -171,7 +174,7 @@ impl Node {
         let units = Units::new(GATEWAY_UNITS);
         let gateway = otdel_gateway::build(clock, units.clone(), one.secrets.identity.clone(), peers);
         let limits = Limits { calls: GATEWAY_CALLS, ..Limits::default() };
-        let router = gateway.router(&limits)?;
+        let router = gateway.router(&limits, &config.origins)?;
         let health = Health::new(otdel_gateway::SERVICE).await;
         if let Some(listener) = listener {
             if config.tls.is_none() && !listener.local_addr()?.ip().is_loopback() {

@@ -34,6 +34,7 @@ use prost::Message as _;
 use tonic::{Code, Status};
 use tower::ServiceExt as _;
 
+pub(crate) use self::response::of_stranger as refuse;
 pub use self::table::BadRule;
 use self::{
     messages::FRAME_HEADER,
@@ -75,9 +76,7 @@ impl Json {
                 response::of_answer(answer, route, patience).await
             }
             Found::OtherVerbs(verbs) => not_allowed(&verbs),
-            Found::Nothing => {
-                response::of_stranger(Fault::new(Code::NotFound, "NO_SUCH_PATH", "no RPC is called under this path"))
-            }
+            Found::Nothing => refuse(Fault::new(Code::NotFound, "NO_SUCH_PATH", "no RPC is called under this path")),
         }
     }
 }
@@ -137,10 +136,10 @@ async fn whole(headers: &HeaderMap, body: Body) -> Result<Bytes, Fault> {
 }
 
 /// The path is known, but not with this HTTP method: 405, which gRPC has no code for.
-fn not_allowed(verbs: &[&Method]) -> Response {
+pub(crate) fn not_allowed(verbs: &[&Method]) -> Response {
     let allowed = verbs.iter().map(|verb| verb.as_str()).collect::<Vec<_>>().join(", ");
     let text = format!("this path takes {allowed}");
-    let mut response = response::of_stranger(Fault::new(Code::Unimplemented, "METHOD_NOT_ALLOWED", text));
+    let mut response = refuse(Fault::new(Code::Unimplemented, "METHOD_NOT_ALLOWED", text));
     if let Ok(allowed) = HeaderValue::try_from(allowed) {
         response.headers_mut().insert(header::ALLOW, allowed);
     }

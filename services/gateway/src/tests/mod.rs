@@ -7,4 +7,5 @@ mod json;
 mod lines;
 mod pass;
 mod timeline;
+mod web;
 mod world;

@@ -33,6 +33,9 @@ use uuid::Uuid;
 
 use crate::Gateway;
 
+/// The origin whose pages may call.
+pub(super) const PAGES: &str = "https://crm.example.org";
+
 /// What a made-up RPC is asked, and by whom.
 pub(super) struct Asked<Q> {
     pub(super) msg: Q,
@@ -173,7 +176,7 @@ impl World {
         let (followed, stopped) = (gateway.clone(), stop.clone());
         tokio::spawn(async move { followed.run(stopped).await });
         Self {
-            router: gateway.router(&Limits::default()).unwrap(),
+            router: gateway.router(&Limits::default(), &[PAGES.parse().unwrap()]).unwrap(),
             gateway,
             hub,
             directory: watch::Sender::new(WatchDirectoryResponse::default()),

@@ -82,6 +82,7 @@ fn config(args: &ServeArgs) -> Result<NodeConfig> {
         test: args.test,
         connections: args.common.database_connections,
         reflection: !args.common.no_reflection,
+        origins: args.common.cors_origins.clone(),
         tls: args.common.tls.clone(),
         drain: Drain { limit: args.common.drain(), ..Drain::default() },
     })

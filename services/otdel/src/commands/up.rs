@@ -130,6 +130,7 @@ pub fn in_one_process(roles: Vec<RoleConfig>, test: bool, common: &CommonArgs) -
         test,
         connections: common.database_connections,
         reflection: !common.no_reflection,
+        origins: common.cors_origins.clone(),
         tls: common.tls.clone(),
         // Nobody balances over one process, so nobody needs notice.
         drain: Drain { notice: Duration::ZERO, limit: common.drain() },
