@@ -22,6 +22,14 @@ pub struct Somebody {
     pub door: Door,
 }
 
+impl Somebody {
+    /// `apiKeys/{uuid}`.
+    pub fn key_name(&self) -> String {
+        let (id, _) = self.key.split_once('.').expect("an id and a secret");
+        format!("apiKeys/{id}")
+    }
+}
+
 /// A new request id.
 pub fn id() -> String {
     Uuid::now_v7().to_string()
@@ -67,24 +75,30 @@ pub async fn system(admin: &Door, name: &str, permissions: &[&str]) -> Somebody 
     somebody(admin, principal).await
 }
 
-async fn somebody(admin: &Door, principal: pb::Principal) -> Somebody {
+/// Makes a principal with a key that works.
+pub async fn somebody(admin: &Door, principal: pb::Principal) -> Somebody {
     let person = principal.person.clone();
     let request = pb::CreatePrincipalRequest { request_id: id(), principal: Some(principal) };
     let made =
         known(|| async { admin.principals().create_principal(request.clone()).await }).await.expect("a principal");
     let principal = made.principal.expect("a principal").name;
-    let (secret, digest) = secret();
-    let api_key = pb::ApiKey { principal: principal.clone(), display_name: "test".into(), ..Default::default() };
-    let request = pb::CreateApiKeyRequest { request_id: id(), api_key: Some(api_key), secret_digest: digest };
-    let made = known(|| async { admin.principals().create_api_key(request.clone()).await }).await.expect("a key");
-    let name = made.api_key.expect("a key").name;
-    let key = format!("{}.{secret}", name.trim_start_matches("apiKeys/"));
+    let key = key_of(admin, pb::ApiKey { principal: principal.clone(), ..Default::default() }).await;
     let door = admin.with_key(&key);
     eventually("a new key works", || async {
         door.gateway().get_caller(otdel_api::gateway::GetCallerRequest {}).await.map_err(|status| status.code())
     })
     .await;
     Somebody { person, principal, key, door }
+}
+
+/// Makes a key on these terms, which works within seconds.
+pub async fn key_of(admin: &Door, terms: pb::ApiKey) -> String {
+    let (secret, digest) = secret();
+    let api_key = pb::ApiKey { display_name: "test".into(), ..terms };
+    let request = pb::CreateApiKeyRequest { request_id: id(), api_key: Some(api_key), secret_digest: digest };
+    let made = known(|| async { admin.principals().create_api_key(request.clone()).await }).await.expect("a key");
+    let name = made.api_key.expect("a key").name;
+    format!("{}.{secret}", name.trim_start_matches("apiKeys/"))
 }
 
 /// A secret and its digest.

@@ -12,7 +12,10 @@ use otdel_types::{ApiKeyId, PrincipalId};
 use sqlx::{PgConnection, PgPool};
 
 use crate::{
-    domain::principal::{ApiKey, Draft, Principal, Role},
+    domain::{
+        api_key::{ApiKey, Terms},
+        principal::{Draft, Principal, Role},
+    },
     rpc::present,
     store,
 };
@@ -23,6 +26,9 @@ const DEVELOPMENT: &str = "development";
 /// What the development principal does in the sales department. It lists what its roles do not reach beside them.
 const DEVELOPMENT_ROLES: [Role; 4] =
     [Role::Administrator, Role::CommercialDirector, Role::Accountant, Role::LeadManager];
+
+/// The development principal measures and imports as fast as the machine can.
+const UNLIMITED: i32 = 0;
 
 /// A key that the operator has made: its public id and the SHA-256 of its secret.
 #[derive(Clone, Copy, Debug)]
@@ -69,8 +75,13 @@ pub async fn appoint_administrator(
         return Err(Refusal::SubjectTaken);
     }
 
-    let draft = Draft { display_name: display_name.into(), roles: vec![Role::Administrator], ..Draft::default() };
-    let principal = admit(&mut tx, &act, subject, draft).await?;
+    let draft = Draft {
+        display_name: display_name.into(),
+        roles: vec![Role::Administrator],
+        subject: Some(subject.into()),
+        ..Draft::default()
+    };
+    let principal = admit(&mut tx, &act, draft).await?;
     if let Some(key) = key {
         add_key(&mut tx, &act, principal, key).await?;
     }
@@ -87,14 +98,24 @@ pub async fn ensure_development_principal(db: &PgPool, key: Key, now: DateTime<U
     store::directory::bump(&mut tx).await?;
     let (roles, permissions) = (DEVELOPMENT_ROLES.to_vec(), further_permissions());
     let found = store::principals::lock_by_subject(&mut tx, DEVELOPMENT).await?;
-    let was = found.as_ref().map(|one| (one.active, &one.draft.roles, &one.draft.permissions));
-    let is_so = was == Some((true, &roles, &permissions));
+    let is_so = found.as_ref().is_some_and(|one| {
+        let draft = &one.draft;
+        one.active
+            && (&draft.roles, &draft.permissions, draft.calls_per_second) == (&roles, &permissions, Some(UNLIMITED))
+    });
     let principal = match found {
         Some(found) if is_so => found.id,
         Some(found) => renew(&mut tx, &act, found, roles, permissions).await?,
         None => {
-            let draft = Draft { display_name: "Development".into(), roles, permissions, ..Draft::default() };
-            admit(&mut tx, &act, DEVELOPMENT, draft).await?
+            let draft = Draft {
+                display_name: "Development".into(),
+                roles,
+                permissions,
+                subject: Some(DEVELOPMENT.into()),
+                calls_per_second: Some(UNLIMITED),
+                ..Draft::default()
+            };
+            admit(&mut tx, &act, draft).await?
         }
     };
     let has_key = only_key(&mut tx, &act, principal, key).await?;
@@ -127,9 +148,9 @@ fn further_permissions() -> Vec<String> {
     PERMISSIONS.iter().filter(|permission| !of_roles(permission)).map(|one| (*one).to_owned()).collect()
 }
 
-async fn admit(db: &mut PgConnection, act: &Act, subject: &str, draft: Draft) -> sqlx::Result<PrincipalId> {
+async fn admit(db: &mut PgConnection, act: &Act, draft: Draft) -> sqlx::Result<PrincipalId> {
     let principal = Principal::admit(draft, act.now);
-    store::principals::insert(db, &principal, Some(subject)).await?;
+    store::principals::insert(db, &principal).await?;
     let fact = pb::PrincipalCreated { principal: principal.id.to_string(), person: String::new() };
     outbox::append(db, act, Fact::<pb::LeadEvent>::about(principal.id, fact)).await?;
     Ok(principal.id)
@@ -144,7 +165,7 @@ async fn renew(
     permissions: Vec<String>,
 ) -> sqlx::Result<PrincipalId> {
     let principal = Principal {
-        draft: Draft { roles, permissions, ..found.draft },
+        draft: Draft { roles, permissions, calls_per_second: Some(UNLIMITED), ..found.draft },
         active: true,
         version: found.version + 1,
         update_time: act.now,
@@ -152,22 +173,16 @@ async fn renew(
     };
     store::principals::save(db, &principal).await?;
     let fact = pb::PrincipalStateSet { principal: principal.id.to_string(), active: true };
-    let fact = Fact::<pb::LeadEvent>::about(principal.id, fact).changed(["roles", "permissions", "state"]);
+    let fact =
+        Fact::<pb::LeadEvent>::about(principal.id, fact).changed(["roles", "permissions", "calls_per_second", "state"]);
     outbox::append(db, act, fact).await?;
     Ok(principal.id)
 }
 
 async fn add_key(db: &mut PgConnection, act: &Act, principal: PrincipalId, key: Key) -> Result<(), Refusal> {
-    let key = ApiKey {
-        id: key.id,
-        principal,
-        display_name: act.method.clone(),
-        secret_digest: key.secret_digest.to_vec(),
-        expire_time: None,
-        revoke_time: None,
-        create_time: act.now,
-    };
-    if !store::principals::insert_key(db, &key).await? {
+    let terms = Terms { display_name: act.method.clone(), ..Terms::default() };
+    let key = ApiKey { id: key.id, ..ApiKey::issue(principal, key.secret_digest.to_vec(), terms, act.now) };
+    if !store::api_keys::insert(db, &key).await? {
         return Err(Refusal::KeyTaken);
     }
     let fact = pb::ApiKeyCreated { api_key: key.id.to_string(), principal: principal.to_string() };
@@ -177,14 +192,15 @@ async fn add_key(db: &mut PgConnection, act: &Act, principal: PrincipalId, key: 
 
 /// Ends every other key of a principal, adds this one unless it is there, and tells whether all was so already.
 async fn only_key(db: &mut PgConnection, act: &Act, principal: PrincipalId, key: Key) -> Result<bool, Refusal> {
-    let live = store::principals::live_keys(db).await?;
+    let live = store::api_keys::live(db).await?;
     let (kept, others): (Vec<ApiKey>, Vec<ApiKey>) = live
         .into_iter()
         .filter(|one| one.principal == principal)
         .partition(|one| one.id == key.id && one.secret_digest == key.secret_digest);
     for other in &others {
-        let revoked = ApiKey { revoke_time: Some(act.now), ..other.clone() };
-        store::principals::save_key(db, &revoked).await?;
+        let reason = "another key lies in the data folder".to_owned();
+        let Ok(revoked) = other.clone().revoke(reason, act.now) else { continue };
+        store::api_keys::save(db, &revoked).await?;
         let fact = pb::ApiKeyRevoked { api_key: other.id.to_string(), principal: principal.to_string() };
         let fact = Fact::<pb::LeadEvent>::about(other.id, fact).touches(principal).changed(["revoke_time"]);
         outbox::append(db, act, fact).await?;

@@ -10,7 +10,7 @@ use otdel_types::{ApiKeyId, ClientId, DealId, LeadId, PersonId, PipelineId, Prin
 use tonic::Code;
 
 use crate::{
-    domain::{client, deal, lead, pipeline::Gate, principal, version::Stale},
+    domain::{api_key, client, deal, lead, pipeline::Gate, principal, version::Stale},
     rpc::present,
 };
 
@@ -86,9 +86,15 @@ pub(crate) enum Error {
     /// A client would be out of reach.
     #[error(transparent)]
     Client(#[from] client::Unreachable),
-    /// A principal or a key does not do what is asked.
+    /// The principal is the caller's own.
     #[error(transparent)]
-    Principal(#[from] principal::Refusal),
+    OwnPrincipal(#[from] principal::Own),
+    /// Another principal has the subject.
+    #[error("another principal has this subject")]
+    SubjectTaken,
+    /// The key is over.
+    #[error(transparent)]
+    Revoked(#[from] api_key::Revoked),
     /// A person is off shift or full.
     #[error("the person is not on shift or has no room for one more lead")]
     NoCapacity(PersonId),
@@ -126,8 +132,9 @@ impl Explain for Error {
                 wrong.add("client", unreachable);
                 Fault::fields(&wrong)
             }
-            Self::Principal(principal::Refusal::Own) => Fault::new(Code::FailedPrecondition, "OWN_PRINCIPAL", self),
-            Self::Principal(principal::Refusal::Revoked) => {
+            Self::OwnPrincipal(principal::Own) => Fault::new(Code::FailedPrecondition, "OWN_PRINCIPAL", self),
+            Self::SubjectTaken => Fault::new(Code::AlreadyExists, "SUBJECT_TAKEN", self),
+            Self::Revoked(api_key::Revoked) => {
                 Fault::new(Code::FailedPrecondition, "WRONG_STATE", self).with("state", "REVOKED")
             }
             Self::NoCapacity(id) => Fault::new(Code::FailedPrecondition, "NO_CAPACITY", self).with("person", id),
@@ -200,8 +207,9 @@ mod tests {
             deal::Refusal::GatesShut(vec![Gate::Need, Gate::Paid]).into(),
             deal::Refusal::PipelineHasGates.into(),
             client::Unreachable.into(),
-            principal::Refusal::Own.into(),
-            principal::Refusal::Revoked.into(),
+            principal::Own.into(),
+            Error::SubjectTaken,
+            api_key::Revoked.into(),
             Error::NoCapacity(person),
             Error::SourceRefTaken(lead),
             Error::ContactTaken("phone"),

@@ -189,6 +189,12 @@ impl World {
                 };
                 pb::CreatePrincipalRequest { request_id: id(), principal: Some(principal) }.encode_to_vec()
             }
+            "UpdatePrincipal" => {
+                let name = staff::system(admin, "витрина", &["leads.submit"]).await.principal;
+                let principal =
+                    Some(pb::Principal { name, display_name: "Витрина".into(), ..Default::default() });
+                pb::UpdatePrincipalRequest { request_id: id(), principal, update_mask: None }.encode_to_vec()
+            }
             "SetPrincipalState" => {
                 let name = staff::system(admin, "бот", &["leads.submit"]).await.principal;
                 let state = pb::principal::State::Disabled.into();
@@ -200,10 +206,14 @@ impl World {
                 let secret_digest = staff::secret().1;
                 pb::CreateApiKeyRequest { request_id: id(), api_key, secret_digest }.encode_to_vec()
             }
+            "UpdateApiKey" => {
+                let name = staff::system(admin, "обмен", &["leads.submit"]).await.key_name();
+                let api_key = Some(pb::ApiKey { name, display_name: "обмен с 1С".into(), ..Default::default() });
+                pb::UpdateApiKeyRequest { request_id: id(), api_key, update_mask: None }.encode_to_vec()
+            }
             "RevokeApiKey" => {
-                let key = staff::system(admin, "форма", &["leads.submit"]).await.key;
-                let name = format!("apiKeys/{}", key.split_once('.')?.0);
-                pb::RevokeApiKeyRequest { request_id: id(), name }.encode_to_vec()
+                let name = staff::system(admin, "форма", &["leads.submit"]).await.key_name();
+                pb::RevokeApiKeyRequest { request_id: id(), name, reason: "утечка".into() }.encode_to_vec()
             }
             "CreatePipeline" => {
                 let stage = pb::Stage { id: "only".into(), display_name: "Одна".into(), gates: vec![] };

@@ -1,5 +1,7 @@
 //! The rules of leads as pure functions: no async, no SQL, no clock.
 
+pub mod api_key;
+mod change;
 pub mod client;
 pub mod contact;
 pub mod deal;

@@ -1,12 +1,15 @@
-//! Who may call, and with which keys.
+//! Who may call.
 
 use chrono::{DateTime, Utc};
-use otdel_types::{ApiKeyId, PersonId, PrincipalId, TeamId};
+use otdel_types::{PersonId, PrincipalId, TeamId};
 
-use super::pipeline::repeated;
+use super::{change::put, pipeline::repeated};
 
-/// The most permissions and the most teams that a principal has.
+/// The most permissions and the most teams that a principal has, and the most permissions of a key.
 pub const MOST_GRANTS: usize = 50;
+
+/// The most calls a second that a principal is promised: more than any gateway takes.
+pub const MOST_CALLS: i32 = 1_000_000;
 
 /// What a principal does in the sales department.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, sqlx::Type)]
@@ -43,6 +46,27 @@ pub struct Draft {
     pub permissions: Vec<String>,
     /// The teams it heads.
     pub teams: Vec<TeamId>,
+    /// How a login or an operator names it, such as `issuer|subject`.
+    pub subject: Option<String>,
+    /// How many calls a second are taken from it; 0: as many as come; none: as many as from everybody.
+    pub calls_per_second: Option<i32>,
+}
+
+/// What to change of a principal. None: it stays.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Edit {
+    /// What people call it.
+    pub display_name: Option<String>,
+    /// What it may do, by roles.
+    pub roles: Option<Vec<Role>>,
+    /// What it may do, permission by permission.
+    pub permissions: Option<Vec<String>>,
+    /// The teams it heads.
+    pub teams: Option<Vec<TeamId>>,
+    /// How a login names it, or that none does.
+    pub subject: Option<Option<String>>,
+    /// How many calls a second are taken from it.
+    pub calls_per_second: Option<Option<i32>>,
 }
 
 /// Who may call.
@@ -62,35 +86,11 @@ pub struct Principal {
     pub update_time: DateTime<Utc>,
 }
 
-/// A key of a principal. Its secret was never here.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct ApiKey {
-    /// Its public id.
-    pub id: ApiKeyId,
-    /// Whose key it is.
-    pub principal: PrincipalId,
-    /// What it is for.
-    pub display_name: String,
-    /// SHA-256 of the secret.
-    pub secret_digest: Vec<u8>,
-    /// When it ends.
-    pub expire_time: Option<DateTime<Utc>>,
-    /// When it was revoked.
-    pub revoke_time: Option<DateTime<Utc>>,
-    /// When it was made.
-    pub create_time: DateTime<Utc>,
-}
-
-/// Why a principal or a key does not do what is asked.
+/// The principal is the caller's own. Nobody changes what they may do themselves: whoever administers would lock everybody
+/// out by a slip, and a change of rights is always somebody else's decision.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum Refusal {
-    /// The principal is the caller's own.
-    #[error("a principal cannot change its own state")]
-    Own,
-    /// The key is revoked already.
-    #[error("the key is revoked already")]
-    Revoked,
-}
+#[error("a principal cannot change itself")]
+pub struct Own;
 
 impl Draft {
     /// What is wrong with it: which field, and why.
@@ -119,23 +119,32 @@ impl Principal {
         Self { id: PrincipalId::new(), draft, active: true, version: 1, create_time: now, update_time: now }
     }
 
-    /// Takes every right away or gives them back. Nobody does so to themselves: whoever administers would lock everybody
-    /// out by a slip, and a change of rights is always somebody else's decision.
-    pub fn set_active(self, active: bool, by: &str, now: DateTime<Utc>) -> Result<Self, Refusal> {
-        if self.id.to_string() == by {
-            return Err(Refusal::Own);
-        }
+    /// Takes every right away or gives them back.
+    pub fn set_active(self, active: bool, by: &str, now: DateTime<Utc>) -> Result<Self, Own> {
+        self.expect_other(by)?;
         Ok(Self { active, version: self.version + 1, update_time: now, ..self })
     }
-}
 
-impl ApiKey {
-    /// Ends it for good.
-    pub fn revoke(self, now: DateTime<Utc>) -> Result<Self, Refusal> {
-        if self.revoke_time.is_some() {
-            return Err(Refusal::Revoked);
+    /// Changes what the edit names and tells which fields are other than before. Nothing changed: the same version. Whether
+    /// the whole is sound, [`Draft::faults`] tells.
+    pub fn edit(mut self, edit: Edit, by: &str, now: DateTime<Utc>) -> Result<(Self, Vec<&'static str>), Own> {
+        self.expect_other(by)?;
+        let (draft, mut changed) = (&mut self.draft, Vec::new());
+        put(&mut changed, "display_name", &mut draft.display_name, edit.display_name);
+        put(&mut changed, "roles", &mut draft.roles, edit.roles);
+        put(&mut changed, "permissions", &mut draft.permissions, edit.permissions);
+        put(&mut changed, "teams", &mut draft.teams, edit.teams);
+        put(&mut changed, "subject", &mut draft.subject, edit.subject);
+        put(&mut changed, "calls_per_second", &mut draft.calls_per_second, edit.calls_per_second);
+        if !changed.is_empty() {
+            self.version += 1;
+            self.update_time = now;
         }
-        Ok(Self { revoke_time: Some(now), ..self })
+        Ok((self, changed))
+    }
+
+    fn expect_other(&self, by: &str) -> Result<(), Own> {
+        if self.id.to_string() == by { Err(Own) } else { Ok(()) }
     }
 }
 
@@ -181,26 +190,15 @@ mod tests {
     }
 
     #[test]
-    fn nobody_changes_their_own_state() {
+    fn nobody_changes_their_own_principal() {
         let principal = Principal::admit(of_person(&[Role::Administrator]), DateTime::UNIX_EPOCH);
         let (own, other) = (principal.id.to_string(), PrincipalId::new().to_string());
-        assert_eq!(principal.clone().set_active(false, &own, DateTime::UNIX_EPOCH), Err(Refusal::Own));
+        assert_eq!(principal.clone().set_active(false, &own, DateTime::UNIX_EPOCH), Err(Own));
+        let edit = Edit { roles: Some(vec![Role::Auditor]), ..Edit::default() };
+        assert_eq!(principal.clone().edit(edit.clone(), &own, DateTime::UNIX_EPOCH), Err(Own));
+        let (edited, changed) = principal.clone().edit(edit, &other, DateTime::UNIX_EPOCH).unwrap();
+        assert_eq!((changed, edited.version), (vec!["roles"], principal.version + 1));
         let disabled = principal.clone().set_active(false, &other, DateTime::UNIX_EPOCH).unwrap();
         assert_eq!((disabled.active, disabled.version), (false, principal.version + 1));
-    }
-
-    #[test]
-    fn a_key_ends_once() {
-        let key = ApiKey {
-            id: ApiKeyId::new(),
-            principal: PrincipalId::new(),
-            display_name: "site".into(),
-            secret_digest: vec![0; 32],
-            expire_time: None,
-            revoke_time: None,
-            create_time: DateTime::UNIX_EPOCH,
-        };
-        let revoked = key.revoke(DateTime::UNIX_EPOCH).unwrap();
-        assert_eq!(revoked.revoke(DateTime::UNIX_EPOCH), Err(Refusal::Revoked));
     }
 }

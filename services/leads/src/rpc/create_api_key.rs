@@ -6,12 +6,12 @@ use otdel_runtime::{
     outbox::{self, Fact},
     violations::Violations,
 };
-use otdel_types::{ApiKeyId, PrincipalId};
+use otdel_types::PrincipalId;
 
-use super::present;
+use super::{grants, present};
 use crate::{
     Leads,
-    domain::principal::ApiKey,
+    domain::api_key::{ApiKey, Terms},
     error::{Error, Resource},
     store,
 };
@@ -30,22 +30,14 @@ pub(crate) async fn create_api_key(
     if let Some(answered) = idempotency::claim(&mut tx, &call).await? {
         return Ok(answered);
     }
-    ask.expect_to_begin()?;
+    expect_to_begin(ask.terms.expire_time)?;
     store::directory::bump(&mut tx).await?;
     let principal = store::principals::get(&mut tx, ask.principal).await?;
     let principal = principal.ok_or(Error::NoSuch(Resource::Principal(ask.principal)))?;
 
-    let key = ApiKey {
-        id: ApiKeyId::new(),
-        principal: principal.id,
-        display_name: ask.display_name,
-        secret_digest: ask.secret_digest,
-        expire_time: ask.expire_time,
-        revoke_time: None,
-        create_time: call.now,
-    };
+    let key = ApiKey::issue(principal.id, ask.secret_digest, ask.terms, call.now);
 
-    if !store::principals::insert_key(&mut tx, &key).await? {
+    if !store::api_keys::insert(&mut tx, &key).await? {
         return Err(Error::SecretReused);
     }
     let fact = pb::ApiKeyCreated { api_key: key.id.to_string(), principal: key.principal.to_string() };
@@ -57,23 +49,20 @@ pub(crate) async fn create_api_key(
     Ok(reply)
 }
 
-struct CreateApiKey {
-    principal: PrincipalId,
-    display_name: String,
-    secret_digest: Vec<u8>,
-    expire_time: Option<DateTime<Utc>>,
+/// Refuses a key that is over. Only what is asked for the first time: a repeat after the key's end is answered.
+pub(super) fn expect_to_begin(end: Option<DateTime<Utc>>) -> Result<(), Violations> {
+    let mut wrong = Violations::default();
+    // The machine's time, as at the gateway that lets the key in: keys guard against the world outside.
+    if end.is_some_and(|end| end <= clock::system_now()) {
+        wrong.add("api_key.expire_time", "must be in the future");
+    }
+    wrong.into_result()
 }
 
-impl CreateApiKey {
-    /// Refuses a key that is over. Only what is asked for the first time: a repeat after the key's end is answered.
-    fn expect_to_begin(&self) -> Result<(), Violations> {
-        let mut wrong = Violations::default();
-        // The machine's time, as at the gateway that lets the key in: keys guard against the world outside.
-        if self.expire_time.is_some_and(|end| end <= clock::system_now()) {
-            wrong.add("api_key.expire_time", "must be in the future");
-        }
-        wrong.into_result()
-    }
+struct CreateApiKey {
+    principal: PrincipalId,
+    secret_digest: Vec<u8>,
+    terms: Terms,
 }
 
 impl TryFrom<&pb::CreateApiKeyRequest> for CreateApiKey {
@@ -89,12 +78,11 @@ impl TryFrom<&pb::CreateApiKeyRequest> for CreateApiKey {
         if msg.secret_digest.len() != DIGEST {
             wrong.add("secret_digest", "must be the 32 bytes of a SHA-256");
         }
+        let permissions = grants::permissions_of_key(&mut wrong, "api_key.permissions", &key.permissions);
         match (request, principal, display_name, expire_time) {
-            (Some(_), Some(principal), Some(display_name), Some(expire_time)) => wrong.into_result().map(|()| Self {
-                principal,
-                display_name,
-                secret_digest: msg.secret_digest.clone(),
-                expire_time,
+            (Some(_), Some(principal), Some(display_name), Some(expire_time)) => wrong.into_result().map(|()| {
+                let terms = Terms { display_name, expire_time, permissions, read_only: key.read_only };
+                Self { principal, secret_digest: msg.secret_digest.clone(), terms }
             }),
             _ => Err(wrong),
         }

@@ -12,13 +12,16 @@ mod create_principal;
 mod create_team;
 mod describe_deal;
 pub(crate) mod facts;
+mod get_api_key;
 mod get_client;
 mod get_deal;
 mod get_lead;
 mod get_person;
 mod get_pipeline;
 mod get_principal;
+mod grants;
 mod intake;
+mod list_api_keys;
 mod list_clients;
 mod list_deal_events;
 mod list_deals;
@@ -35,7 +38,9 @@ mod revoke_api_key;
 mod set_principal_state;
 mod set_shift;
 pub(crate) mod submit_lead;
+mod update_api_key;
 mod update_client;
+mod update_principal;
 mod watch_directory;
 
 use otdel_api::leads as pb;
@@ -279,6 +284,13 @@ impl pb::principal_service_server::PrincipalService for Leads {
         run(&self.core, self.clone(), request, create_principal::create_principal).await
     }
 
+    async fn update_principal(
+        &self,
+        request: Request<pb::UpdatePrincipalRequest>,
+    ) -> Result<Response<pb::UpdatePrincipalResponse>, Status> {
+        run(&self.core, self.clone(), request, update_principal::update_principal).await
+    }
+
     async fn set_principal_state(
         &self,
         request: Request<pb::SetPrincipalStateRequest>,
@@ -286,11 +298,32 @@ impl pb::principal_service_server::PrincipalService for Leads {
         run(&self.core, self.clone(), request, set_principal_state::set_principal_state).await
     }
 
+    async fn get_api_key(
+        &self,
+        request: Request<pb::GetApiKeyRequest>,
+    ) -> Result<Response<pb::GetApiKeyResponse>, Status> {
+        run(&self.core, self.clone(), request, get_api_key::get_api_key).await
+    }
+
+    async fn list_api_keys(
+        &self,
+        request: Request<pb::ListApiKeysRequest>,
+    ) -> Result<Response<pb::ListApiKeysResponse>, Status> {
+        run(&self.core, self.clone(), request, list_api_keys::list_api_keys).await
+    }
+
     async fn create_api_key(
         &self,
         request: Request<pb::CreateApiKeyRequest>,
     ) -> Result<Response<pb::CreateApiKeyResponse>, Status> {
         run(&self.core, self.clone(), request, create_api_key::create_api_key).await
+    }
+
+    async fn update_api_key(
+        &self,
+        request: Request<pb::UpdateApiKeyRequest>,
+    ) -> Result<Response<pb::UpdateApiKeyResponse>, Status> {
+        run(&self.core, self.clone(), request, update_api_key::update_api_key).await
     }
 
     async fn revoke_api_key(

@@ -80,7 +80,7 @@ async fn read(app: &Leads) -> Result<pb::WatchDirectoryResponse, Error> {
     let mut tx = app.core.db.begin_with("begin isolation level repeatable read read only").await?;
     let version = store::directory::version(&mut tx).await?;
     let principals = store::principals::all(&mut tx).await?;
-    let keys = store::principals::live_keys(&mut tx).await?;
+    let keys = store::api_keys::live(&mut tx).await?;
     tx.commit().await?;
     Ok(pb::WatchDirectoryResponse {
         version,

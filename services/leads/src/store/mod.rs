@@ -3,6 +3,7 @@
 //! Lock order: directory, then principal, then key; rota, then lead, then deal, then client, then person. Whoever locks
 //! several locks them in this order. Several persons are locked by holders of the rota only, so those cannot meet.
 
+pub(crate) mod api_keys;
 pub(crate) mod clients;
 pub(crate) mod deadlines;
 pub(crate) mod deals;

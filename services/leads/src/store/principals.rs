@@ -1,11 +1,11 @@
-//! Statements about `leads.principal` and `leads.api_key`.
+//! Statements about `leads.principal`.
 
 use chrono::{DateTime, Utc};
-use otdel_types::{ApiKeyId, PersonId, PrincipalId, TeamId, Token};
+use otdel_types::{PersonId, PrincipalId, TeamId, Token};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::domain::principal::{ApiKey, Draft, Principal, Role};
+use crate::domain::principal::{Draft, Principal, Role};
 
 struct Row {
     id: Uuid,
@@ -14,6 +14,8 @@ struct Row {
     roles: Vec<Role>,
     permissions: Vec<String>,
     teams: Vec<Uuid>,
+    subject: Option<String>,
+    calls_per_second: Option<i32>,
     active: bool,
     version: i64,
     create_time: DateTime<Utc>,
@@ -28,6 +30,8 @@ impl From<Row> for Principal {
             roles: row.roles,
             permissions: row.permissions,
             teams: row.teams.into_iter().map(TeamId).collect(),
+            subject: row.subject,
+            calls_per_second: row.calls_per_second,
         };
         Self {
             id: PrincipalId(row.id),
@@ -44,8 +48,8 @@ impl From<Row> for Principal {
 pub(crate) async fn get(db: &mut PgConnection, id: PrincipalId) -> sqlx::Result<Option<Principal>> {
     let row = sqlx::query_as!(
         Row,
-        r#"select id, display_name, person_id, roles as "roles: Vec<Role>", permissions, teams, active, version,
-                  create_time, update_time
+        r#"select id, display_name, person_id, roles as "roles: Vec<Role>", permissions, teams, subject,
+                  calls_per_second, active, version, create_time, update_time
            from leads.principal where id = $1"#,
         id.0,
     )
@@ -58,8 +62,8 @@ pub(crate) async fn get(db: &mut PgConnection, id: PrincipalId) -> sqlx::Result<
 pub(crate) async fn lock(db: &mut PgConnection, id: PrincipalId) -> sqlx::Result<Option<Principal>> {
     let row = sqlx::query_as!(
         Row,
-        r#"select id, display_name, person_id, roles as "roles: Vec<Role>", permissions, teams, active, version,
-                  create_time, update_time
+        r#"select id, display_name, person_id, roles as "roles: Vec<Role>", permissions, teams, subject,
+                  calls_per_second, active, version, create_time, update_time
            from leads.principal where id = $1 for update"#,
         id.0,
     )
@@ -72,8 +76,8 @@ pub(crate) async fn lock(db: &mut PgConnection, id: PrincipalId) -> sqlx::Result
 pub(crate) async fn lock_by_subject(db: &mut PgConnection, subject: &str) -> sqlx::Result<Option<Principal>> {
     let row = sqlx::query_as!(
         Row,
-        r#"select id, display_name, person_id, roles as "roles: Vec<Role>", permissions, teams, active, version,
-                  create_time, update_time
+        r#"select id, display_name, person_id, roles as "roles: Vec<Role>", permissions, teams, subject,
+                  calls_per_second, active, version, create_time, update_time
            from leads.principal where subject = $1 for update"#,
         subject,
     )
@@ -86,8 +90,8 @@ pub(crate) async fn lock_by_subject(db: &mut PgConnection, subject: &str) -> sql
 pub(crate) async fn list(db: &mut PgConnection, after: Option<&Token>, limit: i64) -> sqlx::Result<Vec<Principal>> {
     let rows = sqlx::query_as!(
         Row,
-        r#"select id, display_name, person_id, roles as "roles: Vec<Role>", permissions, teams, active, version,
-                  create_time, update_time
+        r#"select id, display_name, person_id, roles as "roles: Vec<Role>", permissions, teams, subject,
+                  calls_per_second, active, version, create_time, update_time
            from leads.principal
            where $1::timestamptz is null or (create_time, id) < ($1, $2)
            order by create_time desc, id desc
@@ -105,8 +109,8 @@ pub(crate) async fn list(db: &mut PgConnection, after: Option<&Token>, limit: i6
 pub(crate) async fn all(db: &mut PgConnection) -> sqlx::Result<Vec<Principal>> {
     let rows = sqlx::query_as!(
         Row,
-        r#"select id, display_name, person_id, roles as "roles: Vec<Role>", permissions, teams, active, version,
-                  create_time, update_time
+        r#"select id, display_name, person_id, roles as "roles: Vec<Role>", permissions, teams, subject,
+                  calls_per_second, active, version, create_time, update_time
            from leads.principal order by id"#,
     )
     .fetch_all(db)
@@ -124,21 +128,22 @@ pub(crate) async fn has_administrator(db: &mut PgConnection) -> sqlx::Result<boo
     .await
 }
 
-/// Writes a new principal, with the subject that names it outside, if one does.
-pub(crate) async fn insert(db: &mut PgConnection, principal: &Principal, subject: Option<&str>) -> sqlx::Result<()> {
+/// Writes a new principal.
+pub(crate) async fn insert(db: &mut PgConnection, principal: &Principal) -> sqlx::Result<()> {
     let draft = &principal.draft;
     let teams: Vec<Uuid> = draft.teams.iter().map(|team| team.0).collect();
     sqlx::query!(
-        "insert into leads.principal (id, subject, display_name, person_id, roles, permissions, teams, active, version,
-             create_time, update_time)
-         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $10)",
+        "insert into leads.principal (id, subject, display_name, person_id, roles, permissions, teams, calls_per_second,
+             active, version, create_time, update_time)
+         values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $11)",
         principal.id.0,
-        subject,
+        draft.subject,
         draft.display_name,
         draft.person.map(|person| person.0),
         &draft.roles as &[Role],
         &draft.permissions,
         &teams,
+        draft.calls_per_second,
         principal.active,
         principal.version,
         principal.create_time,
@@ -150,93 +155,25 @@ pub(crate) async fn insert(db: &mut PgConnection, principal: &Principal, subject
 
 /// Writes what may change of a principal.
 pub(crate) async fn save(db: &mut PgConnection, principal: &Principal) -> sqlx::Result<()> {
+    let draft = &principal.draft;
+    let teams: Vec<Uuid> = draft.teams.iter().map(|team| team.0).collect();
     sqlx::query!(
         "update leads.principal
-         set roles = $2, permissions = $3, active = $4, version = $5, update_time = $6
+         set display_name = $2, roles = $3, permissions = $4, teams = $5, subject = $6, calls_per_second = $7,
+             active = $8, version = $9, update_time = $10
          where id = $1",
         principal.id.0,
-        &principal.draft.roles as &[Role],
-        &principal.draft.permissions,
+        draft.display_name,
+        &draft.roles as &[Role],
+        &draft.permissions,
+        &teams,
+        draft.subject,
+        draft.calls_per_second,
         principal.active,
         principal.version,
         principal.update_time,
     )
     .execute(db)
     .await?;
-    Ok(())
-}
-
-struct KeyRow {
-    id: Uuid,
-    principal_id: Uuid,
-    display_name: String,
-    secret_digest: Vec<u8>,
-    expire_time: Option<DateTime<Utc>>,
-    revoke_time: Option<DateTime<Utc>>,
-    create_time: DateTime<Utc>,
-}
-
-impl From<KeyRow> for ApiKey {
-    fn from(row: KeyRow) -> Self {
-        Self {
-            id: ApiKeyId(row.id),
-            principal: PrincipalId(row.principal_id),
-            display_name: row.display_name,
-            secret_digest: row.secret_digest,
-            expire_time: row.expire_time,
-            revoke_time: row.revoke_time,
-            create_time: row.create_time,
-        }
-    }
-}
-
-/// Reads a key and holds its row until the transaction ends.
-pub(crate) async fn lock_key(db: &mut PgConnection, id: ApiKeyId) -> sqlx::Result<Option<ApiKey>> {
-    let row = sqlx::query_as!(
-        KeyRow,
-        "select id, principal_id, display_name, secret_digest, expire_time, revoke_time, create_time
-         from leads.api_key where id = $1 for update",
-        id.0,
-    )
-    .fetch_optional(db)
-    .await?;
-    Ok(row.map(ApiKey::from))
-}
-
-/// Reads every key that was not revoked, for the directory.
-pub(crate) async fn live_keys(db: &mut PgConnection) -> sqlx::Result<Vec<ApiKey>> {
-    let rows = sqlx::query_as!(
-        KeyRow,
-        "select id, principal_id, display_name, secret_digest, expire_time, revoke_time, create_time
-         from leads.api_key where revoke_time is null order by id",
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(rows.into_iter().map(ApiKey::from).collect())
-}
-
-/// Writes a new key and tells whether it did: another key may have its secret.
-pub(crate) async fn insert_key(db: &mut PgConnection, key: &ApiKey) -> sqlx::Result<bool> {
-    let done = sqlx::query!(
-        "insert into leads.api_key (id, principal_id, display_name, secret_digest, expire_time, create_time)
-         values ($1, $2, $3, $4, $5, $6)
-         on conflict do nothing",
-        key.id.0,
-        key.principal.0,
-        key.display_name,
-        key.secret_digest,
-        key.expire_time,
-        key.create_time,
-    )
-    .execute(db)
-    .await?;
-    Ok(done.rows_affected() == 1)
-}
-
-/// Writes when a key was revoked.
-pub(crate) async fn save_key(db: &mut PgConnection, key: &ApiKey) -> sqlx::Result<()> {
-    sqlx::query!("update leads.api_key set revoke_time = $2 where id = $1", key.id.0, key.revoke_time)
-        .execute(db)
-        .await?;
     Ok(())
 }

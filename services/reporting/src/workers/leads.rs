@@ -36,8 +36,10 @@ pub(super) fn change(event: &pb::LeadEvent, zone: Zone) -> Result<Option<LeadCha
             | Fact::PersonCreated(_)
             | Fact::ShiftSet(_)
             | Fact::PrincipalCreated(_)
+            | Fact::PrincipalUpdated(_)
             | Fact::PrincipalStateSet(_)
             | Fact::ApiKeyCreated(_)
+            | Fact::ApiKeyUpdated(_)
             | Fact::ApiKeyRevoked(_),
         ) => return Ok(None),
     };

@@ -2,7 +2,10 @@ use otdel_api::leads as pb;
 use otdel_runtime::convert::timestamp;
 
 use super::name;
-use crate::domain::principal::{ApiKey, Principal, Role};
+use crate::domain::{
+    api_key::ApiKey,
+    principal::{Principal, Role},
+};
 
 pub(crate) fn principal(principal: &Principal) -> pb::Principal {
     let draft = &principal.draft;
@@ -18,17 +21,24 @@ pub(crate) fn principal(principal: &Principal) -> pb::Principal {
         create_time: Some(timestamp(principal.create_time)),
         update_time: Some(timestamp(principal.update_time)),
         etag: principal.version.to_string(),
+        subject: draft.subject.clone().unwrap_or_default(),
+        calls_per_second: draft.calls_per_second,
     }
 }
 
 pub(crate) fn api_key(key: &ApiKey) -> pb::ApiKey {
+    let terms = &key.terms;
     pb::ApiKey {
         name: key.id.to_string(),
         principal: key.principal.to_string(),
-        display_name: key.display_name.clone(),
-        expire_time: key.expire_time.map(timestamp),
+        display_name: terms.display_name.clone(),
+        expire_time: terms.expire_time.map(timestamp),
+        permissions: terms.permissions.clone(),
+        read_only: terms.read_only,
         revoke_time: key.revoke_time.map(timestamp),
+        revoke_reason: key.revoke_reason.clone(),
         create_time: Some(timestamp(key.create_time)),
+        etag: key.version.to_string(),
     }
 }
 
@@ -41,6 +51,8 @@ pub(crate) fn directory_principal(principal: &Principal) -> pb::DirectoryPrincip
         permissions: draft.permissions.clone(),
         teams: draft.teams.iter().map(ToString::to_string).collect(),
         active: principal.active,
+        subject: draft.subject.clone().unwrap_or_default(),
+        calls_per_second: draft.calls_per_second,
     }
 }
 
@@ -49,7 +61,9 @@ pub(crate) fn directory_key(key: &ApiKey) -> pb::DirectoryKey {
         id: key.id.0.to_string(),
         principal: key.principal.to_string(),
         secret_digest: key.secret_digest.clone(),
-        expire_time: key.expire_time.map(timestamp),
+        expire_time: key.terms.expire_time.map(timestamp),
+        permissions: key.terms.permissions.clone(),
+        read_only: key.terms.read_only,
     }
 }
 

@@ -1,0 +1,191 @@
+//! Keys do what they were made for and no more, for as long as they were made for: a change works within 5 s.
+
+use std::time::{Duration, Instant};
+
+use chrono::TimeDelta;
+use otdel_api::{gateway as gw, leads as pb};
+use otdel_runtime::{clock::system_now, convert::timestamp};
+use otdel_tests::{
+    door::Door,
+    eventually::eventually,
+    refusal::{fields, reason},
+    staff::{self, Somebody, id},
+    suite::{Suite, Topology},
+};
+use tonic::{Code, Status};
+
+/// How soon a change of the directory works.
+const WITHIN: Duration = Duration::from_secs(5);
+
+async fn caller(door: &Door) -> Result<gw::GetCallerResponse, Status> {
+    door.gateway().get_caller(gw::GetCallerRequest {}).await.map(tonic::Response::into_inner)
+}
+
+/// Waits until a change has reached the door, and says so where it took too long.
+async fn within_five_seconds(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let asked = Instant::now();
+    while !holds().await {
+        assert!(asked.elapsed() < WITHIN, "{what}: not within {WITHIN:?}");
+    }
+}
+
+async fn lets_in(door: &Door) -> bool {
+    caller(door).await.is_ok()
+}
+
+async fn update(admin: &Door, key: pb::ApiKey, fields: &[&str]) -> Result<pb::ApiKey, Status> {
+    let paths = fields.iter().map(|field| (*field).to_owned()).collect();
+    let update_mask = Some(prost_types::FieldMask { paths });
+    let request = pb::UpdateApiKeyRequest { request_id: id(), api_key: Some(key), update_mask };
+    admin.principals().update_api_key(request).await.map(|answer| answer.into_inner().api_key.unwrap())
+}
+
+async fn a_key_lives_and_ends(suite: &Suite) {
+    let admin = &suite.admin;
+    let site = staff::system(admin, "сайт", &["leads.submit", "leads.read"]).await;
+    let ask = pb::GetApiKeyRequest { name: site.key_name() };
+    let key = admin.principals().get_api_key(ask.clone()).await.unwrap().into_inner().api_key.unwrap();
+
+    // Narrowed: the door refuses, and so does the service behind it, which sees the narrowed token alone.
+    let narrowed = pb::ApiKey { permissions: vec!["leads.submit".into()], ..key.clone() };
+    let narrowed = update(admin, narrowed, &["permissions"]).await.unwrap();
+    within_five_seconds("a narrowed key", async || {
+        caller(&site.door).await.is_ok_and(|caller| caller.permissions == ["caller.read", "leads.submit"])
+    })
+    .await;
+    let denied = site.door.leads().list_leads(pb::ListLeadsRequest::default()).await.unwrap_err();
+    assert_eq!(reason(&denied), (Code::PermissionDenied, "PERMISSION_DENIED".into()));
+    let stale = update(admin, pb::ApiKey { read_only: true, ..key.clone() }, &["read_only"]).await.unwrap_err();
+    assert_eq!(reason(&stale), (Code::Aborted, "STALE_ETAG".into()));
+
+    // Ending: it lets in until then.
+    let ends = pb::ApiKey { expire_time: Some(timestamp(system_now() + TimeDelta::seconds(2))), ..narrowed };
+    let ends = update(admin, ends, &["expire_time"]).await.unwrap();
+    eventually("the key ends", || async { if lets_in(&site.door).await { Err("it lets in") } else { Ok(()) } }).await;
+    let again = pb::ApiKey { expire_time: None, ..ends };
+    update(admin, again, &["expire_time"]).await.unwrap();
+    within_five_seconds("a key without an end", async || lets_in(&site.door).await).await;
+
+    // Revoked for good, and why.
+    let request = pb::RevokeApiKeyRequest { request_id: id(), name: site.key_name(), reason: " утечка ".into() };
+    admin.principals().revoke_api_key(request).await.unwrap();
+    within_five_seconds("a revoked key", async || !lets_in(&site.door).await).await;
+    let key = admin.principals().get_api_key(ask).await.unwrap().into_inner().api_key.unwrap();
+    assert_eq!(key.revoke_reason, "утечка");
+    assert!(key.revoke_time.is_some());
+    let over = update(admin, pb::ApiKey { etag: String::new(), ..key }, &["display_name"]).await.unwrap_err();
+    assert_eq!(reason(&over), (Code::FailedPrecondition, "WRONG_STATE".into()));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_about_a_key_or_its_principal_works_within_five_seconds() {
+    let suite = Suite::start(Topology::AllInOne).await;
+    a_key_lives_and_ends(&suite).await;
+    a_principal_changes(&suite).await;
+    suite.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_changes_about_a_key_works_within_five_seconds_over_the_network_too() {
+    let suite = Suite::start(Topology::Split).await;
+    a_key_lives_and_ends(&suite).await;
+    suite.stop().await;
+}
+
+async fn a_principal_changes(suite: &Suite) {
+    let admin = &suite.admin;
+    let team = staff::team(admin, "Отдел").await;
+    let anna = staff::person(admin, "Анна", &team, &[pb::Role::Manager]).await;
+    let has = async |permission: &str| {
+        caller(&anna.door).await.is_ok_and(|caller| caller.permissions.iter().any(|held| held == permission))
+    };
+    assert!(has("leads.work").await);
+
+    let principal = pb::Principal {
+        name: anna.principal.clone(),
+        roles: vec![pb::Role::Accountant.into()],
+        ..Default::default()
+    };
+    let request = pb::UpdatePrincipalRequest { request_id: id(), principal: Some(principal), update_mask: None };
+    let updated = admin.principals().update_principal(request).await.unwrap().into_inner().principal.unwrap();
+    assert_eq!((updated.display_name.as_str(), updated.person), ("Анна", anna.person.clone()));
+    within_five_seconds("a changed role", async || has("payments.write").await && !has("leads.work").await).await;
+
+    let unfit = pb::Principal { name: anna.principal.clone(), teams: vec![team], ..Default::default() };
+    let request = pb::UpdatePrincipalRequest { request_id: id(), principal: Some(unfit), update_mask: None };
+    let refused = admin.principals().update_principal(request).await.unwrap_err();
+    assert_eq!(fields(&refused), ["principal.teams"], "an accountant heads no team: {refused:?}");
+
+    let own = caller(admin).await.unwrap().principal;
+    let own = pb::Principal { name: own, display_name: "Я".into(), ..Default::default() };
+    let request = pb::UpdatePrincipalRequest { request_id: id(), principal: Some(own), update_mask: None };
+    let refused = admin.principals().update_principal(request).await.unwrap_err();
+    assert_eq!(reason(&refused), (Code::FailedPrecondition, "OWN_PRINCIPAL".into()));
+
+    set_state(admin, &anna, pb::principal::State::Disabled).await;
+    within_five_seconds("a disabled principal", async || !lets_in(&anna.door).await).await;
+    set_state(admin, &anna, pb::principal::State::Active).await;
+    within_five_seconds("a principal that is back", async || lets_in(&anna.door).await).await;
+}
+
+async fn set_state(admin: &Door, whose: &Somebody, state: pb::principal::State) {
+    let name = whose.principal.clone();
+    let request = pb::SetPrincipalStateRequest { request_id: id(), name, state: state.into(), ..Default::default() };
+    admin.principals().set_principal_state(request).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_only_key_of_somebody_who_may_do_everything_changes_nothing() {
+    let suite = Suite::start(Topology::AllInOne).await;
+    let me = caller(&suite.admin).await.unwrap();
+    let terms = pb::ApiKey { principal: me.principal.clone(), read_only: true, ..Default::default() };
+    let door = suite.admin.with_key(&staff::key_of(&suite.admin, terms).await);
+    eventually("the key works", || async { caller(&door).await.map_err(|status| status.code()) }).await;
+    let held = caller(&door).await.unwrap().permissions;
+    assert!(held.iter().any(|one| one == "reports.finance") && held.len() < me.permissions.len(), "{held:?}");
+
+    let pool = otdel_tests::raw::pool();
+    for method in otdel_tests::raw::methods(&pool).iter().filter(|method| otdel_tests::raw::is_public(method)) {
+        if method.input().get_field_by_name("request_id").is_none() {
+            continue;
+        }
+        let path = otdel_tests::raw::path(method);
+        let refused = otdel_tests::raw::call(&door, &path, Vec::new()).await.expect_err(&path);
+        assert_eq!(refused.code(), Code::PermissionDenied, "{path}: {refused:?}");
+    }
+    assert!(door.principals().list_principals(pb::ListPrincipalsRequest::default()).await.is_ok());
+    suite.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn keys_are_listed_page_by_page_and_never_with_what_opens() {
+    let suite = Suite::start(Topology::AllInOne).await;
+    let admin = &suite.admin;
+    let site = staff::system(admin, "сайт", &["leads.submit"]).await;
+    let principal = site.principal.clone();
+    for _ in 0..2 {
+        staff::key_of(admin, pb::ApiKey { principal: principal.clone(), ..Default::default() }).await;
+    }
+    let (mut seen, mut page_token) = (Vec::new(), String::new());
+    loop {
+        let request = pb::ListApiKeysRequest { page_size: 2, page_token, principal: principal.clone() };
+        let page = admin.principals().list_api_keys(request).await.unwrap().into_inner();
+        assert!(page.api_keys.iter().all(|key| key.principal == principal));
+        seen.extend(page.api_keys.into_iter().map(|key| key.name));
+        page_token = page.next_page_token;
+        if page_token.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(seen.len(), 3);
+    assert_eq!(seen.last(), Some(&site.key_name()), "newest first");
+    let all = admin.principals().list_api_keys(pb::ListApiKeysRequest::default()).await.unwrap().into_inner().api_keys;
+    assert!(all.len() > 3, "the development principal's too");
+
+    // What opens is in no field that a key has, and the digest is in none either.
+    let key = otdel_tests::raw::pool().get_message_by_name("otdel.leads.v1.ApiKey").unwrap();
+    assert!(key.fields().all(|field| !field.name().contains("secret") && !field.name().contains("digest")));
+    let denied = site.door.principals().list_api_keys(pb::ListApiKeysRequest::default()).await.unwrap_err();
+    assert_eq!(denied.code(), Code::PermissionDenied);
+    suite.stop().await;
+}
