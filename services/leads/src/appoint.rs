@@ -56,8 +56,9 @@ pub enum Refusal {
     Database(#[from] sqlx::Error),
 }
 
-/// Makes the first administrator, who is the only one that nobody appointed; refused once there is an active one. `subject`
-/// is how a login calls it, such as `issuer|subject`; with `key` it may call at once.
+/// Makes the first administrator, who is the only one that nobody appointed; refused once there is an active one, unless
+/// that is this very one with this very key. `subject` is how a login calls it, such as `issuer|subject`; with `key` it may
+/// call at once.
 pub async fn appoint_administrator(
     db: &PgPool,
     subject: &str,
@@ -69,7 +70,8 @@ pub async fn appoint_administrator(
     let mut tx = db.begin().await?;
     store::directory::bump(&mut tx).await?;
     if store::principals::has_administrator(&mut tx).await? {
-        return Err(Refusal::AdministratorExists);
+        let appointed = holder(&mut tx, subject, key).await?;
+        return appointed.ok_or(Refusal::AdministratorExists);
     }
     if store::principals::lock_by_subject(&mut tx, subject).await?.is_some() {
         return Err(Refusal::SubjectTaken);
@@ -87,6 +89,17 @@ pub async fn appoint_administrator(
     }
     tx.commit().await?;
     Ok(principal)
+}
+
+/// Whoever has this subject and holds this key.
+async fn holder(db: &mut PgConnection, subject: &str, key: Option<Key>) -> sqlx::Result<Option<PrincipalId>> {
+    let Some(key) = key else { return Ok(None) };
+    let Some(principal) = store::principals::lock_by_subject(db, subject).await? else { return Ok(None) };
+    let live = store::principals::live_keys(db).await?;
+    let holds = live
+        .iter()
+        .any(|one| one.principal == principal.id && one.id == key.id && one.secret_digest == key.secret_digest);
+    Ok(holds.then_some(principal.id))
 }
 
 /// Sees to it that the development principal exists, may do everything and has this key and no other: the key in the data

@@ -13,9 +13,10 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use otdel_gateway::Origin;
 use otdel_runtime::{peers::HostPort, telemetry::LogFormat};
 use otdel_types::Zone;
+use secrecy::ExposeSecret as _;
 use sqlx::postgres::PgConnectOptions;
 
-use crate::postgres::guard::GuardArgs;
+use crate::{postgres::guard::GuardArgs, secrets};
 
 mod operators;
 
@@ -70,13 +71,18 @@ pub struct AdminDatabaseArgs {
     /// A file with that URL, so that it stands in no process list
     #[arg(long, env = "OTDEL_ADMIN_DATABASE_URL_FILE", value_name = "FILE", conflicts_with = "database_url")]
     pub database_url_file: Option<PathBuf>,
+    /// A file with that role's password, where the URL has none
+    #[arg(long, env = "OTDEL_ADMIN_DATABASE_PASSWORD_FILE", value_name = "FILE")]
+    pub database_password_file: Option<PathBuf>,
 }
 
 impl AdminDatabaseArgs {
     /// The database's options, or what to do about their absence.
     pub fn options(&self) -> Result<PgConnectOptions> {
         let options = database_options(self.database_url.as_deref(), self.database_url_file.as_deref())?;
-        options.context("name the database with --database-url or --database-url-file")
+        let options = options.context("name the database with --database-url or --database-url-file")?;
+        let Some(file) = &self.database_password_file else { return Ok(options) };
+        Ok(options.password(secrets::password(file)?.expose_secret()))
     }
 }
 
@@ -236,7 +242,7 @@ pub struct InitArgs {
     /// Makes certificates anew under the same authority and keeps everything else; restart the roles one by one after
     #[arg(long)]
     pub renew: bool,
-    /// Appoints the first administrator and writes an API key for it to this new file; refused once there is one
+    /// Appoints the first administrator and writes an API key for it to this file; refused once there is another one
     #[arg(long, value_name = "FILE")]
     pub admin_key: Option<PathBuf>,
     /// Where the first administrator is written down.

@@ -39,7 +39,7 @@ pub fn folder(named: Option<&Path>) -> Result<PathBuf> {
 }
 
 /// Makes a key and writes it, as its bearer sends it, to a file that only its owner reads.
-pub fn make_key(path: &Path) -> Result<Key> {
+fn make_key(path: &Path) -> Result<Key> {
     let text = format!("{}.{}", ApiKeyId::new().0, private::random_text()?);
     private::write_file(path, text.as_bytes())?;
     parse_key(&text)
@@ -55,11 +55,15 @@ fn parse_key(text: &str) -> Result<Key> {
 
 /// The development principal's key, made at the first start.
 pub fn development_key(folder: &Path) -> Result<Key> {
-    let path = folder.join(KEY);
+    key_at(&folder.join(KEY))
+}
+
+/// The key in a file, made where there is none.
+pub fn key_at(path: &Path) -> Result<Key> {
     if !path.exists() {
-        return make_key(&path);
+        return make_key(path);
     }
-    let text = fs::read_to_string(&path).with_context(|| format!("{} cannot be read", path.display()))?;
+    let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
     parse_key(&text).with_context(|| format!("{} is damaged: delete it and start again", path.display()))
 }
 

@@ -155,7 +155,7 @@ impl Node {
             };
             self.listeners.push(server::serve(listener, what)?);
         }
-        self.tasks.spawn(watch_database(core.background.clone(), health.clone(), self.probes.clone()));
+        self.tasks.spawn(watch_database(core.db.clone(), core.background.clone(), health.clone(), self.probes.clone()));
         self.units.push(core.units.clone());
         self.pools.extend([core.db.clone(), core.background.clone()]);
         self.health.push(health);
@@ -262,12 +262,16 @@ impl Node {
 /// calls use: an overloaded service is ready, one without a database is not.
 const PROBE: Duration = Duration::from_secs(1);
 
-/// Says that a service is ready while its database answers.
-async fn watch_database(db: PgPool, health: Health, stop: CancellationToken) {
+/// Says that a service is ready while its database answers; at first only when the connections of its calls are open, or
+/// the first calls at a fresh replica would wait in vain for a login.
+async fn watch_database(calls: PgPool, db: PgPool, health: Health, stop: CancellationToken) {
     let probe = async {
+        let mut is_open = false;
         loop {
             let ask = async { db.acquire().await?.ping().await };
             let answers = tokio::time::timeout(PROBE, ask).await.is_ok_and(|answer| answer.is_ok());
+            is_open = is_open || calls.size() >= calls.options().get_min_connections();
+            let answers = answers && is_open;
             if answers != health.is_ready() {
                 tracing::info!(service = health.service(), ready = answers, "readiness changed");
                 health.set_ready(answers).await;

@@ -7,11 +7,16 @@
 //! leads/token.key           what the role signs internal tokens with (Ed25519, PKCS#8)
 //! leads/keyring/*.pub       the public keys of all roles
 //! leads/database.password   the password of the role's database user
+//! postgres/password         the password of PostgreSQL's superuser, for a server that is made with it
 //! ```
+//!
+//! A container mounts its own folder alone, and the job that makes them has a volume at each: so a folder may be there
+//! before what belongs in it.
 
 use std::{
     collections::HashMap,
-    fs,
+    fs::{self, Permissions},
+    os::unix::fs::PermissionsExt as _,
     path::{Path, PathBuf},
 };
 
@@ -55,9 +60,10 @@ pub fn token_key() -> Result<Vec<u8>> {
 /// Writes the secrets of every role under `root`. Where they are all there already it changes nothing; `renew` makes
 /// the roles' certificates anew and keeps everything else.
 pub fn init(root: &Path, renew: bool) -> Result<bool> {
+    let made = make_superuser_password(&root.join("postgres"))?;
     let whole = SERVICES.iter().all(|role| root.join(role).join("token.key").exists());
     if whole && !renew {
-        return Ok(false);
+        return Ok(made);
     }
     let authority = Authority::open(&root.join("authority"))?;
     let mut keys = Vec::new();
@@ -83,6 +89,19 @@ pub fn init(root: &Path, renew: bool) -> Result<bool> {
         // Last, because its presence says that the folder is whole.
         private::write_file(&folder.join("token.key"), key)?;
     }
+    Ok(true)
+}
+
+/// The password that a PostgreSQL server is made with, unless it is there. PostgreSQL runs as a user of its own, so the
+/// group may read it; a container is given the group, and the folder to itself.
+fn make_superuser_password(folder: &Path) -> Result<bool> {
+    let path = folder.join("password");
+    if path.exists() {
+        return Ok(false);
+    }
+    private::make_folder(folder)?;
+    private::write_file(&path, private::random_text()?.as_bytes())?;
+    fs::set_permissions(&path, Permissions::from_mode(0o640))?;
     Ok(true)
 }
 
@@ -183,7 +202,6 @@ fn u8_of(number: u32) -> u8 {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::os::unix::fs::PermissionsExt as _;
 
     fn folder() -> PathBuf {
         let path = std::env::temp_dir().join(format!("otdel-secrets-{}", private::random_text().unwrap()));
@@ -204,6 +222,7 @@ mod tests {
                 assert_eq!(mode & 0o777, 0o600, "{role}/{file}");
             }
         }
+        password(&root.join("postgres/password")).unwrap();
         fs::remove_dir_all(root).unwrap();
     }
 
@@ -212,7 +231,8 @@ mod tests {
         let root = folder();
         init(&root, false).unwrap();
         let read = |file: &str| fs::read(root.join("billing").join(file)).unwrap();
-        let kept = || ["token.key", "database.password", "ca.pem", "keyring/leads.pub"].map(read);
+        let kept =
+            || ["token.key", "database.password", "ca.pem", "keyring/leads.pub", "../postgres/password"].map(read);
         let (before, certificate) = (kept(), read("cert.pem"));
         assert!(!init(&root, false).unwrap());
         assert_eq!((kept(), read("cert.pem")), (before.clone(), certificate.clone()));

@@ -3,6 +3,7 @@
 // Clippy takes only functions marked as tests for tests; everything here is one.
 #![allow(clippy::unwrap_used)]
 
+mod deploy;
 mod protos;
 mod reasons;
 mod walls;

@@ -1,6 +1,6 @@
 //! `otdel init`
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use otdel_runtime::clock;
 use sqlx::PgPool;
 
@@ -15,17 +15,18 @@ pub async fn init(args: &InitArgs) -> Result<()> {
         say(&format!("the secrets are in {} already: nothing was changed", args.secrets.display()))?;
     }
     if let Some(path) = &args.admin_key {
-        // Whoever runs the same command again must not lose the key of the first time.
-        if path.exists() {
-            bail!("{} is there already: name a new file for the key", path.display());
-        }
         let db = database(args).await?;
-        let key = data::make_key(path)?;
+        // Written before anybody is appointed, so a file that is there may be of a run that was cut off: its key is taken
+        // again, or nobody would ever hold the first one.
+        let is_new = !path.exists();
+        let key = data::key_at(path)?;
         if let Err(error) =
             otdel_leads::appoint_administrator(&db, "init|admin", "admin", Some(key), clock::system_now()).await
         {
             // A key that opens nothing must not lie about.
-            let _ = std::fs::remove_file(path);
+            if is_new {
+                let _ = std::fs::remove_file(path);
+            }
             return Err(error.into());
         }
         say(&format!("the first administrator is appointed; the key is in {}", path.display()))?;

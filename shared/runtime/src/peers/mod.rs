@@ -1,6 +1,7 @@
 //! Calling another service, in the same process or in another one, by the same client.
 
 mod attempt;
+mod health;
 mod hub;
 mod remote;
 mod resolve;

@@ -11,7 +11,11 @@ use std::{
 
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
-use tokio::{sync::watch, time::Instant};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+use tokio_util::task::AbortOnDropHandle;
 use tonic::{
     body::Body,
     transport::{Channel, Endpoint},
@@ -19,6 +23,7 @@ use tonic::{
 use tower::ServiceExt as _;
 
 use super::{
+    health,
     resolve::{HostPort, keep_resolving, look_up},
     rpc::NotAnswered,
     tls::{BadTls, ClientTls},
@@ -51,6 +56,10 @@ struct Replica {
     address: SocketAddr,
     channel: Channel,
     state: Arc<State>,
+    /// Told when it is not reached.
+    missed: Arc<Notify>,
+    /// Listens to its health until the last clone is dropped.
+    _listener: Arc<AbortOnDropHandle<()>>,
 }
 
 /// What is known of a replica.
@@ -68,14 +77,17 @@ struct Seen {
     /// How often it was not reached since it last answered, and when the last time was.
     failures: u32,
     failed_at: Option<Instant>,
+    /// Its role says that it is not ready, or has not said yet that it is.
+    unready: bool,
 }
 
 impl Replicas {
     /// The replicas behind `endpoints`. A task of its own looks for them until the last clone is dropped.
     pub(super) fn new(peer: &'static str, endpoints: Vec<HostPort>, tls: Option<ClientTls>) -> Result<Self, BadTls> {
-        let connect = Connect { peer, tls };
+        let missed = Arc::new(Notify::new());
+        let connect = Connect { peer, tls, missed: missed.clone() };
         // What is wrong with a certificate is to be said at the start, not at the first call.
-        connect.to(SocketAddr::from(([127, 0, 0, 1], 1)))?;
+        connect.endpoint(SocketAddr::from(([127, 0, 0, 1], 1)))?;
         let (publish, known) = watch::channel(None::<Arc<[Replica]>>);
         tokio::spawn(async move {
             let found = |addresses: &BTreeSet<SocketAddr>| {
@@ -83,7 +95,7 @@ impl Replicas {
                 publish.send_replace(Some(connect.all(&before, addresses)));
             };
             tokio::select! {
-                () = keep_resolving(&endpoints, RESOLVE_EVERY, look_up, found) => {}
+                () = keep_resolving(&endpoints, RESOLVE_EVERY, &missed, look_up, found) => {}
                 () = publish.closed() => {}
             }
         });
@@ -134,6 +146,7 @@ impl Replica {
                 // One whose answer the caller did not wait for is slow, which its load and its silence tell.
                 if matches!(failure, NotAnswered::Unreached(_)) {
                     self.state.seen().failed(Instant::now());
+                    self.missed.notify_one();
                 }
                 Err(failure)
             }
@@ -157,12 +170,15 @@ impl Seen {
     /// Whether others are to be asked where there are others.
     ///
     /// One that was not reached rests, longer each time, because each new try costs a call up to 4 s where nothing says
-    /// no; then one call at a time finds out whether it is back. One that is asked and says nothing may be stopped: the
+    /// no; then one call at a time finds out whether it is back. One whose role says that it is not ready waits until it is. One that is asked and says nothing may be stopped: the
     /// calls at it wait until their time or the connection's is over, and no others join them. A replica that is only
     /// slow loses nothing but a few calls to the others.
     fn is_passed_over(&self, now: Instant) -> bool {
         let since = |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at));
         let rest = REST.saturating_mul(1 << self.failures.saturating_sub(1).min(16)).min(LONGEST_REST);
+        if self.unready {
+            return true;
+        }
         let rests = since(self.failed_at).is_some_and(|time| time < rest || self.under_way > 0);
         rests || since(self.quiet_since).is_some_and(|time| time >= QUIET)
     }
@@ -211,13 +227,32 @@ impl Drop for UnderWay {
 struct Connect {
     peer: &'static str,
     tls: Option<ClientTls>,
+    missed: Arc<Notify>,
 }
 
 impl Connect {
     /// A connection that is made when it is first needed, and again after it was lost.
-    fn to(&self, address: SocketAddr) -> Result<Replica, BadTls> {
+    fn to(&self, address: SocketAddr, unready: bool) -> Result<Replica, BadTls> {
+        let channel = self.endpoint(address)?.connect_lazy();
+        let state = Arc::new(State(Mutex::new(Seen { unready, ..Seen::default() })));
+        let (peer, missed) = (self.peer, self.missed.clone());
+        let tell = {
+            let (state, missed) = (state.clone(), missed.clone());
+            move |ready: bool| {
+                let was_unready = std::mem::replace(&mut state.seen().unready, !ready);
+                if was_unready == ready {
+                    tracing::info!(peer, %address, ready, "replica's readiness changed");
+                    missed.notify_one();
+                }
+            }
+        };
+        let listener = tokio::spawn(health::listen(channel.clone(), tell));
+        Ok(Replica { address, channel, state, missed, _listener: Arc::new(AbortOnDropHandle::new(listener)) })
+    }
+
+    fn endpoint(&self, address: SocketAddr) -> Result<Endpoint, BadTls> {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
-        let mut endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))
+        let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))
             .map_err(BadTls::Unusable)?
             .connect_timeout(Duration::from_secs(2))
             .tcp_nodelay(true)
@@ -226,23 +261,26 @@ impl Connect {
             .http2_keep_alive_interval(Duration::from_secs(3))
             .keep_alive_timeout(Duration::from_secs(4))
             .keep_alive_while_idle(true);
-        if let Some(tls) = &self.tls {
-            endpoint = endpoint.tls_config(tls.for_peer(self.peer)).map_err(BadTls::Unusable)?;
+        match &self.tls {
+            Some(tls) => endpoint.tls_config(tls.for_peer(self.peer)).map_err(BadTls::Unusable),
+            None => Ok(endpoint),
         }
-        Ok(Replica { address, channel: endpoint.connect_lazy(), state: Arc::default() })
     }
 
-    /// A connection to each address: those that there were, and new ones.
+    /// A connection to each address: those that there were, and new ones. Of the first ones nothing is known, so they are
+    /// as good as each other; one that comes later is called when it has said that it is ready.
     fn all(&self, before: &[Replica], addresses: &BTreeSet<SocketAddr>) -> Arc<[Replica]> {
+        let unready = !before.is_empty();
         let known = |address: &SocketAddr| before.iter().find(|replica| replica.address == *address).cloned();
-        let connected =
-            addresses.iter().filter_map(|address| match known(address).map_or_else(|| self.to(*address), Ok) {
+        let connected = addresses.iter().filter_map(|address| {
+            match known(address).map_or_else(|| self.to(*address, unready), Ok) {
                 Ok(replica) => Some(replica),
                 Err(error) => {
                     tracing::error!(peer = self.peer, %error, "address cannot be used");
                     None
                 }
-            });
+            }
+        });
         connected.collect()
     }
 }
@@ -251,9 +289,12 @@ impl Connect {
 mod tests {
     use super::*;
 
+    fn connect() -> Connect {
+        Connect { peer: "leads", tls: None, missed: Arc::default() }
+    }
+
     fn replica(port: u16) -> Replica {
-        let connect = Connect { peer: "leads", tls: None };
-        connect.to(SocketAddr::from(([127, 0, 0, 1], port))).unwrap()
+        connect().to(SocketAddr::from(([127, 0, 0, 1], port)), false).unwrap()
     }
 
     fn ago(time: Duration) -> Instant {
@@ -329,8 +370,21 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn one_that_came_later_is_called_when_it_says_that_it_is_ready() {
+        let of = |ports: &[u16]| ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], *port))).collect();
+        let first = connect().all(&[], &of(&[1]));
+        let both = connect().all(&first, &of(&[1, 2]));
+        let port = |tried: &[SocketAddr]| choose(&both, tried, 1).unwrap().address.port();
+        assert_eq!(port(&[]), 1);
+        // Rather one that may not be ready than the same once more.
+        assert_eq!(port(&[both[0].address]), 2);
+        both[1].state.seen().unready = false;
+        assert_eq!(port(&[]), 2);
+    }
+
+    #[tokio::test]
     async fn a_known_address_keeps_its_connection() {
-        let connect = Connect { peer: "leads", tls: None };
+        let connect = connect();
         let of = |ports: &[u16]| ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], *port))).collect();
         let first = connect.all(&[], &of(&[1, 2]));
         let second = connect.all(&first, &of(&[2, 3]));

@@ -1,12 +1,15 @@
 use std::{collections::BTreeSet, fmt, io, net::SocketAddr, str::FromStr, time::Duration};
 
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
-use tokio::time::timeout;
+use tokio::{sync::Notify, time::timeout};
 
 use crate::clock;
 
 /// How long a name server may think. A name that takes longer is one that cannot be resolved.
 const PATIENCE: Duration = Duration::from_secs(5);
+
+/// How soon names are resolved again where an address was missed: a role that was started anew often has another one.
+const SOON: Duration = Duration::from_millis(250);
 
 /// Where a service listens: a name or an address, and a port.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -52,7 +55,8 @@ pub(super) async fn look_up(endpoint: HostPort) -> io::Result<Vec<SocketAddr>> {
     Ok(tokio::net::lookup_host((endpoint.host.as_str(), endpoint.port)).await?.collect())
 }
 
-/// Resolves all names again and again, and publishes their addresses whenever it has learnt of one name.
+/// Resolves all names again and again, sooner where an address is `missed`, and publishes their addresses whenever it
+/// has learnt of one name.
 ///
 /// Each name stands for itself: one that cannot be resolved keeps the addresses that were last known of it, because a
 /// name server that is away says nothing about them, and one that takes its time holds up no other. Where no address at
@@ -60,6 +64,7 @@ pub(super) async fn look_up(endpoint: HostPort) -> io::Result<Vec<SocketAddr>> {
 pub(super) async fn keep_resolving<F: Future<Output = io::Result<Vec<SocketAddr>>>>(
     endpoints: &[HostPort],
     every: Duration,
+    missed: &Notify,
     look_up: impl Fn(HostPort) -> F,
     mut publish: impl FnMut(&BTreeSet<SocketAddr>),
 ) {
@@ -83,7 +88,14 @@ pub(super) async fn keep_resolving<F: Future<Output = io::Result<Vec<SocketAddr>
         if known.iter().all(Vec::is_empty) {
             publish(&BTreeSet::new());
         }
-        clock::pause(every).await;
+        let missed = async {
+            clock::pause(SOON).await;
+            missed.notified().await;
+        };
+        tokio::select! {
+            () = clock::pause(every) => {}
+            () = missed => {}
+        }
     }
 }
 
@@ -128,13 +140,17 @@ mod tests {
 
     /// What is published, as the last parts of the addresses, of two names.
     fn resolving(zone: &Zone) -> mpsc::UnboundedReceiver<Vec<u8>> {
+        resolving_every(Duration::from_millis(1), zone, Arc::default())
+    }
+
+    fn resolving_every(every: Duration, zone: &Zone, missed: Arc<Notify>) -> mpsc::UnboundedReceiver<Vec<u8>> {
         let (publish, published) = mpsc::unbounded_channel();
         let zone = zone.clone();
         tokio::spawn(async move {
             let endpoints = ["one:7401", "two:7401"].map(|text| text.parse().unwrap());
             let last = |address: &SocketAddr| address.ip().to_string().rsplit_once('.').unwrap().1.parse().unwrap();
             let publish = |all: &BTreeSet<SocketAddr>| drop(publish.send(all.iter().map(last).collect()));
-            keep_resolving(&endpoints, Duration::from_millis(1), |endpoint| ask(zone.clone(), endpoint), publish).await;
+            keep_resolving(&endpoints, every, &missed, |endpoint| ask(zone.clone(), endpoint), publish).await;
         });
         published
     }
@@ -155,6 +171,17 @@ mod tests {
         until(&mut published, &[1, 3, 4]).await;
         zone.lock().unwrap()[1].1 = Some(Ok(vec![]));
         until(&mut published, &[1, 4]).await;
+    }
+
+    #[tokio::test]
+    async fn a_miss_is_a_reason_to_look_again_soon() {
+        let zone: Zone = Arc::new(Mutex::new(vec![("one", Some(Ok(vec![1]))), ("two", Some(Ok(vec![2])))]));
+        let missed = Arc::new(Notify::new());
+        let mut published = resolving_every(Duration::from_hours(1), &zone, missed.clone());
+        until(&mut published, &[1, 2]).await;
+        zone.lock().unwrap()[0].1 = Some(Ok(vec![3]));
+        missed.notify_one();
+        until(&mut published, &[2, 3]).await;
     }
 
     #[tokio::test]

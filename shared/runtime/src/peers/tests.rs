@@ -19,7 +19,7 @@ use crate::{
     call::Deadline,
     fault::Fault,
     server::{
-        Drain, Limits, MAX_REQUEST, ServerTls, Serving, Shutdown, shut_down,
+        Drain, Health, Limits, MAX_REQUEST, ServerTls, Serving, Shutdown, shut_down,
         testkit::{Scripted, reason},
     },
 };
@@ -209,6 +209,39 @@ async fn calls_spread_over_replicas_and_survive_the_loss_of_one() {
     }
     assert_eq!(one.calls() + two.calls(), 40);
     assert!(two.calls() <= 11, "{} calls to the one that went away", two.calls());
+}
+
+#[tokio::test]
+async fn a_replica_that_says_that_it_is_not_ready_is_passed_over_until_it_is() {
+    let replicas = [Scripted::ready(), Scripted::ready()];
+    let health = [Health::new("leads").await, Health::new("leads").await];
+    let serving = [
+        replicas[0].listen(|what| what.health = Some(health[0].clone())).await,
+        replicas[1].listen(|what| what.health = Some(health[1].clone())).await,
+    ];
+    let client = remote(&[serving[0].address(), serving[1].address()]);
+    let calls = || [replicas[0].calls(), replicas[1].calls()];
+    // Calls until twenty in a row went to one of them alone.
+    let only = async |which: usize| {
+        let alone = async {
+            loop {
+                let before = calls();
+                for _ in 0..20 {
+                    client.clone().locate(ask()).await.unwrap();
+                }
+                if calls()[which] == before[which] + 20 {
+                    return;
+                }
+            }
+        };
+        timeout(SOON, alone).await.unwrap();
+    };
+    health[0].set_ready(true).await;
+    only(0).await;
+    // Nobody was broken off and no address was resolved again: it is the health that says so.
+    health[1].set_ready(true).await;
+    health[0].set_ready(false).await;
+    only(1).await;
 }
 
 #[tokio::test]

@@ -34,9 +34,11 @@ pub(super) struct Door {
 pub(super) async fn door(State(door): State<Arc<Door>>, mut request: Request, next: Next) -> Response {
     let call = door.calls.token();
     let connection = request.extensions().get::<Connection>().cloned();
-    // Health and reflection do not keep it: a stranger could hold a stream of theirs open for ever.
+    // Health and reflection do not keep it: a stranger could hold a stream of theirs open for ever. Peers, who listen to
+    // each other's health, have shown who they are.
     let is_open = is_open(request.uri().path());
-    let in_use = connection.as_ref().map(Connection::begin_call).filter(|_| !is_open);
+    let keeps = door.kind == Kind::Internal || !is_open;
+    let in_use = connection.as_ref().map(Connection::begin_call).filter(|_| keeps);
     match door.kind {
         Kind::Public | Kind::Admin => strip_ours(request.headers_mut()),
         Kind::Internal => {
