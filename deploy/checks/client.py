@@ -16,16 +16,8 @@ class Refused(Exception):
     """A call's last answer, which is no success."""
 
     def __init__(self, path, status, body):
-        self.status, self.reason = status, reason(body)
-        super().__init__(f"{path}: {status} {self.reason} {body.get('message') or body.get('detail') or ''}")
-
-
-def reason(body):
-    """The stable reason in a refusal."""
-    for detail in body.get("details") or [body]:
-        if isinstance(detail, dict) and detail.get("reason"):
-            return detail["reason"]
-    return str(body.get("status", ""))
+        self.status, self.reason = status, body.get("reason", "")
+        super().__init__(f"{path}: {status} {self.reason} {body.get('detail', '')}")
 
 
 class Door:
@@ -61,7 +53,7 @@ class Door:
             try:
                 status, answer = self._try(method, path, body, attempt)
             except (OSError, http.client.HTTPException) as error:
-                status, answer = 0, json.dumps({"status": type(error).__name__, "message": str(error)}).encode()
+                status, answer = 0, json.dumps({"reason": type(error).__name__, "detail": str(error)}).encode()
             if status == 200:
                 return answer, attempt + 1
             if status not in PASSING | {0}:
@@ -69,7 +61,7 @@ class Door:
         try:
             raise Refused(path, status, json.loads(answer))
         except ValueError:
-            raise Refused(path, status, {"message": answer[:200].decode(errors="replace")}) from None
+            raise Refused(path, status, {"detail": answer[:200].decode(errors="replace")}) from None
 
     def _try(self, method, path, body, attempt):
         # A further try goes to the next address, and never on a connection that failed.

@@ -13,12 +13,12 @@ DEPLOY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 ROLES = ["leads", "contracts", "billing", "reporting", "gateway"]
 
 
-def run(*command, patience=120, stdin=None, stdout=subprocess.PIPE, env=None):
+def run(*command, patience=120, stdin=None, stdout=subprocess.PIPE, env=None, may_end_with=(0,)):
     """Runs a command and returns what it printed; its failure is an exception with its last words."""
     done = subprocess.run(command, stdin=stdin or subprocess.DEVNULL, stdout=stdout, stderr=subprocess.PIPE,
                           timeout=patience, env=env, check=False)
-    if done.returncode != 0:
-        words = (done.stderr or b"").decode(errors="replace").strip()[-600:]
+    if done.returncode not in may_end_with:
+        words = ((done.stdout or b"") + (done.stderr or b"")).decode(errors="replace").strip()[-600:]
         raise RuntimeError(f"`{' '.join(command[:6])} …` ended with {done.returncode}: {words}")
     return (done.stdout or b"").decode(errors="replace")
 
