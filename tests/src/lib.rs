@@ -4,6 +4,8 @@ pub mod cluster;
 pub mod dice;
 pub mod door;
 pub mod eventually;
+pub mod issuer;
+pub mod json;
 pub mod operator;
 pub mod oracle;
 pub mod papers;

@@ -23,6 +23,7 @@ use crate::{
 pub struct Split {
     folder: PathBuf,
     database: Database,
+    flags: Vec<String>,
     proxies: HashMap<&'static str, Proxy>,
     processes: HashMap<&'static str, Process>,
 }
@@ -36,13 +37,23 @@ pub struct Process {
 impl Split {
     /// Starts all five and waits until each listens.
     pub async fn start(database: &Database, folder: &Path) -> Self {
+        Self::start_with(database, folder, &[]).await
+    }
+
+    /// The same with further flags for each.
+    pub async fn start_with(database: &Database, folder: &Path, flags: &[&str]) -> Self {
         make_secrets(&folder.join("secrets"));
         let mut proxies = HashMap::new();
         for role in Role::ALL {
             proxies.insert(role.name(), Proxy::start().await.expect("a proxy"));
         }
-        let mut split =
-            Self { folder: folder.to_owned(), database: database.clone(), proxies, processes: HashMap::new() };
+        let mut split = Self {
+            folder: folder.to_owned(),
+            database: database.clone(),
+            flags: flags.iter().map(|flag| (*flag).to_owned()).collect(),
+            proxies,
+            processes: HashMap::new(),
+        };
         for role in Role::ALL {
             split.run(role).await;
         }
@@ -75,6 +86,11 @@ impl Split {
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]).arg(binary());
         command.args(["serve", role.name(), "--listen", "127.0.0.1:0", "--drain-s", "10"]);
+        // Tests that are about something else call as fast as they can.
+        if !self.flags.iter().any(|flag| flag == "--rate-limit") {
+            command.args(["--rate-limit", "0"]);
+        }
+        command.args(&self.flags);
         if self.database.standing {
             command.arg("--test");
         }

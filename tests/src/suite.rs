@@ -11,6 +11,7 @@ use otdel::{
     private, secrets,
 };
 use otdel_api::{common::Date, test as clock};
+use otdel_gateway::Settings;
 use otdel_runtime::{convert::timestamp, faults::Faults, server::Drain};
 use tonic::transport::Endpoint;
 
@@ -58,6 +59,11 @@ impl Suite {
 
     /// Starts a suite on a database that an earlier one has left.
     pub async fn start_on(topology: Topology, database: Database) -> Self {
+        Self::start_with(topology, database, &Settings::default(), &[]).await
+    }
+
+    /// The same behind a door of its own: its settings in one process, its flags in five.
+    pub async fn start_with(topology: Topology, database: Database, door: &Settings, flags: &[&str]) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let folder = std::env::temp_dir().join(format!("otdel-suite-{}", uuid::Uuid::now_v7()));
         private::make_folder(&folder).expect("a folder");
@@ -71,12 +77,12 @@ impl Suite {
         let faults: Vec<_> = Role::ALL.into_iter().map(|role| (role, Faults::default())).collect();
         let (node, split, address) = match topology {
             Topology::AllInOne => {
-                let node = start_node(&database, &faults).await;
+                let node = start_node(&database, &faults, door).await;
                 let address = node.address(Role::Gateway).expect("the gateway listens");
                 (Some(node), None, address)
             }
             Topology::Split => {
-                let split = Split::start(&database, &folder).await;
+                let split = Split::start_with(&database, &folder, flags).await;
                 let address = split.gateway();
                 (None, Some(split), address)
             }
@@ -171,7 +177,7 @@ impl Drop for Suite {
     }
 }
 
-async fn start_node(database: &Database, faults: &[(Role, Faults)]) -> Node {
+async fn start_node(database: &Database, faults: &[(Role, Faults)], door: &Settings) -> Node {
     let mut all = secrets::of_one_process().expect("secrets");
     let roles = faults.iter().map(|(role, faults)| RoleConfig {
         role: *role,
@@ -188,6 +194,7 @@ async fn start_node(database: &Database, faults: &[(Role, Faults)]) -> Node {
         reflection: true,
         origins: Vec::new(),
         tls: None,
+        door: door.clone(),
         drain: Drain { notice: Duration::ZERO, limit: Duration::from_secs(10) },
     };
     Node::start(config).await.expect("the suite starts")

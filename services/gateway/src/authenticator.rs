@@ -1,10 +1,8 @@
 //! Who is at the door.
 
-use std::sync::Arc;
-
 use http::{HeaderMap, header::AUTHORIZATION};
 use otdel_runtime::{
-    auth::{Authenticate, Caller, Identity, Principal},
+    auth::{Authenticate, Caller, Entry, Identity},
     clock::system_now,
     fault::Fault,
 };
@@ -13,39 +11,64 @@ use subtle::ConstantTimeEq as _;
 use tonic::Code;
 use uuid::Uuid;
 
-use crate::directory::{Directory, KnownKey};
+use crate::{
+    directory::{Directory, Known, KnownKey, Pass},
+    jwt::Logins,
+    quota::{Quotas, Taken},
+};
 
-/// Lets in who has a key: `authorization: Bearer {id}.{secret}`. Whatever is wrong with a key, the answer is the same,
-/// so that nobody can find out which keys there are.
+/// Lets in who has a key, `authorization: Bearer {id}.{secret}`, or a login token of the issuer, `authorization: Bearer
+/// {JWT}`. Whatever is wrong with either, the answer is the same, so that nobody can find out which keys there are.
+///
+/// Calls are counted once it is known whose they are: what strangers send under somebody's key id counts for nobody.
 ///
 /// An internal token that comes from outside is not looked at, and neither is who calls: outside there are no services.
 #[derive(Debug)]
-pub(crate) struct ApiKeys {
+pub(crate) struct Callers {
     /// Who may call.
     pub(crate) directory: Directory,
+    /// Who judges login tokens. None: they let nobody in.
+    pub(crate) logins: Option<Logins>,
+    /// How much is taken from whom.
+    pub(crate) quotas: Quotas,
     /// What the gateway signs the internal tokens with.
     pub(crate) identity: Identity,
 }
 
 #[tonic::async_trait]
-impl Authenticate for ApiKeys {
-    async fn authenticate(
-        &self,
-        headers: &HeaderMap,
-        _caller: Option<Caller>,
-    ) -> Result<(Arc<Principal>, String), Fault> {
+impl Authenticate for Callers {
+    async fn authenticate(&self, headers: &HeaderMap, _caller: Option<Caller>) -> Result<Entry, Fault> {
+        let bearer = bearer(headers);
+        let login = match (&self.logins, bearer) {
+            (Some(logins), Some(token)) if ApiKey::read(token).is_none() => logins.subject(token).await?,
+            _ => None,
+        };
         let known = self.directory.known()?;
-        let presented = Presented::read(headers).ok_or_else(denied)?;
-        let key = known.key(&presented.id);
-        // An unknown key costs as much as a wrong secret.
-        let fits = presented.fits(key.map_or(&[0; SHA256_OUTPUT_LEN], |key| &key.digest));
-        let key = key.filter(|key| fits && is_current(key)).ok_or_else(denied)?;
-        Ok((key.holder.principal.clone(), key.mint(&self.identity, known.version)))
+        let by_login = login.and_then(|subject| known.login(&subject));
+        let pass = by_login.or_else(|| by_key(&known, ApiKey::read(bearer?)?)).ok_or_else(denied)?;
+        let Taken { told, excess } = self.quotas.take(&pass.principal.name, pass.calls_per_second());
+        let token = pass.mint(&self.identity, known.version);
+        Ok(Entry { principal: pass.principal.clone(), token, told, excess })
     }
 }
 
 fn denied() -> Fault {
-    Fault::new(Code::Unauthenticated, "UNAUTHENTICATED", "the call carries no valid key")
+    Fault::new(Code::Unauthenticated, "UNAUTHENTICATED", "the call carries no valid key or login token")
+}
+
+/// What the caller carries, if it carries one thing.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut given = headers.get_all(AUTHORIZATION).iter();
+    let (Some(only), None) = (given.next(), given.next()) else { return None };
+    let (scheme, carried) = only.to_str().ok()?.split_once(' ')?;
+    scheme.eq_ignore_ascii_case("bearer").then(|| carried.trim())
+}
+
+fn by_key<'a>(known: &'a Known, presented: ApiKey<'_>) -> Option<&'a Pass> {
+    let key = known.key(&presented.id);
+    // An unknown key costs as much as a wrong secret.
+    let fits = presented.fits(key.map_or(&[0; SHA256_OUTPUT_LEN], |key| &key.digest));
+    key.filter(|key| fits && is_current(key)).map(|key| &key.pass)
 }
 
 /// Expiry is real time: it guards against the world outside.
@@ -54,20 +77,14 @@ fn is_current(key: &KnownKey) -> bool {
 }
 
 /// A key as it was presented. It has no `Debug`: the secret is never to be seen in a log.
-struct Presented<'a> {
+struct ApiKey<'a> {
     id: Uuid,
     secret: &'a str,
 }
 
-impl<'a> Presented<'a> {
-    fn read(headers: &'a HeaderMap) -> Option<Self> {
-        let mut given = headers.get_all(AUTHORIZATION).iter();
-        let (Some(only), None) = (given.next(), given.next()) else { return None };
-        let (scheme, key) = only.to_str().ok()?.split_once(' ')?;
-        let (id, secret) = key.trim().split_once('.')?;
-        if !scheme.eq_ignore_ascii_case("bearer") || id.len() != HYPHENATED {
-            return None;
-        }
+impl<'a> ApiKey<'a> {
+    fn read(text: &'a str) -> Option<Self> {
+        let (id, secret) = text.split_once('.').filter(|(id, _)| id.len() == HYPHENATED)?;
         Some(Self { id: Uuid::try_parse(id).ok()?, secret })
     }
 

@@ -1,4 +1,4 @@
-//! Who may call: principals and keys, as leads tells them, in memory.
+//! Who may call: principals, keys and logins, as leads tells them, in memory.
 
 mod known;
 mod watch;
@@ -10,7 +10,7 @@ use otdel_runtime::{auth::Identity, clock::system_now, fault::Fault, peers::Rpc}
 use tokio::sync::watch as cell;
 use tokio_util::sync::CancellationToken;
 
-pub(crate) use self::known::{Known, KnownKey};
+pub(crate) use self::known::{Known, KnownKey, Pass};
 
 /// How long the gateway goes on with what it knows while leads is down. Real time, because it guards against the world
 /// outside: a key that was revoked meanwhile still lets in.

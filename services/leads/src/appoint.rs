@@ -95,7 +95,7 @@ pub async fn appoint_administrator(
 async fn holder(db: &mut PgConnection, subject: &str, key: Option<Key>) -> sqlx::Result<Option<PrincipalId>> {
     let Some(key) = key else { return Ok(None) };
     let Some(principal) = store::principals::lock_by_subject(db, subject).await? else { return Ok(None) };
-    let live = store::principals::live_keys(db).await?;
+    let live = store::api_keys::live(db).await?;
     let holds = live
         .iter()
         .any(|one| one.principal == principal.id && one.id == key.id && one.secret_digest == key.secret_digest);

@@ -16,7 +16,7 @@ use otdel_types::Zone;
 use secrecy::ExposeSecret as _;
 use sqlx::postgres::PgConnectOptions;
 
-use crate::{postgres::guard::GuardArgs, secrets};
+use crate::{door::DoorArgs, postgres::guard::GuardArgs, secrets};
 
 mod operators;
 
@@ -209,6 +209,9 @@ pub struct CommonArgs {
     /// The origins whose pages may call the gateway from browsers, such as `https://crm.example.org` [default: none]
     #[arg(long, env = "OTDEL_CORS_ORIGINS", value_delimiter = ',', value_name = "ORIGIN")]
     pub cors_origins: Vec<Origin>,
+    /// Whom the gateway lets in, and how much it takes from each.
+    #[command(flatten)]
+    pub door: DoorArgs,
     /// Does not describe the services to clients
     #[arg(long, env = "OTDEL_NO_REFLECTION")]
     pub no_reflection: bool,
@@ -242,7 +245,11 @@ pub struct InitArgs {
     /// Makes certificates anew under the same authority and keeps everything else; restart the roles one by one after
     #[arg(long)]
     pub renew: bool,
-    /// Appoints the first administrator and writes an API key for it to this file; refused once there is another one
+    /// Appoints the first administrator, who logs in with tokens of this issuer and subject; refused once there is one
+    #[arg(long, value_name = "ISSUER|SUBJECT")]
+    pub admin: Option<String>,
+    /// Writes an API key for the first administrator to this file: beside --admin, or instead of it where nobody
+    /// logs in; refused once there is another one
     #[arg(long, value_name = "FILE")]
     pub admin_key: Option<PathBuf>,
     /// Where the first administrator is written down.

@@ -7,6 +7,7 @@ mod checks;
 pub mod cli;
 pub mod commands;
 pub mod data;
+pub mod door;
 mod exit;
 mod first_call;
 pub mod node;

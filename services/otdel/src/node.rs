@@ -39,6 +39,8 @@ pub struct NodeConfig {
     pub origins: Vec<Origin>,
     /// What the gateway serves TLS with; none is clear text.
     pub tls: Option<PathBuf>,
+    /// Whom the gateway lets in, and how much it takes from each.
+    pub door: otdel_gateway::Settings,
     /// How much time an end takes.
     pub drain: Drain,
 }
@@ -172,7 +174,8 @@ impl Node {
         // The gateway has no database that could say when it is; on a test database it asks the services.
         let clock = if config.test { Clock::standing_at(DateTime::UNIX_EPOCH) } else { Clock::system() };
         let units = Units::new(GATEWAY_UNITS);
-        let gateway = otdel_gateway::build(clock, units.clone(), one.secrets.identity.clone(), peers);
+        let gateway =
+            otdel_gateway::build(clock, units.clone(), one.secrets.identity.clone(), peers, config.door.clone());
         let limits = Limits { calls: GATEWAY_CALLS, ..Limits::default() };
         let router = gateway.router(&limits, &config.origins)?;
         let health = Health::new(otdel_gateway::SERVICE).await;

@@ -29,6 +29,8 @@ pub struct Fault {
     pub violations: Violations,
     /// Unfulfilled preconditions, all of them: what, and why.
     pub preconditions: Vec<(String, String)>,
+    /// Quotas that are used up: whose, and which.
+    pub quotas: Vec<(String, String)>,
     /// When it makes sense to try again.
     pub retry_after: Option<Duration>,
     /// What lies behind it; for the log, never for the caller.
@@ -45,6 +47,7 @@ impl Fault {
             metadata: HashMap::new(),
             violations: Violations::default(),
             preconditions: Vec::new(),
+            quotas: Vec::new(),
             retry_after: None,
             cause: None,
         }
@@ -110,6 +113,13 @@ impl Fault {
         self
     }
 
+    /// Adds a quota that is used up: whose it is, and what it is.
+    #[must_use]
+    pub fn exceeding(mut self, subject: impl Into<String>, text: impl fmt::Display) -> Self {
+        self.quotas.push((subject.into(), text.to_string()));
+        self
+    }
+
     /// The gRPC status, with `google.rpc` details under the service's domain, such as `leads.otdel`.
     pub fn into_status(self, service: &str) -> Status {
         let mut details = ErrorDetails::with_error_info(self.reason, format!("{service}.otdel"), self.metadata);
@@ -118,6 +128,9 @@ impl Fault {
         }
         for (subject, text) in &self.preconditions {
             details.add_precondition_failure_violation(self.reason, subject, text);
+        }
+        for (subject, text) in &self.quotas {
+            details.add_quota_failure_violation(subject, text);
         }
         if let Some(after) = self.retry_after {
             details.set_retry_info(Some(after));

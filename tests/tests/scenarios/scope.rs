@@ -294,7 +294,8 @@ async fn a_disabled_principal_and_a_revoked_key_stop_working() {
     };
     suite.admin.principals().set_principal_state(disable).await.unwrap();
     let key = format!("apiKeys/{}", two.key.split_once('.').unwrap().0);
-    suite.admin.principals().revoke_api_key(pb::RevokeApiKeyRequest { request_id: id(), name: key }).await.unwrap();
+    let request = pb::RevokeApiKeyRequest { request_id: id(), name: key, ..Default::default() };
+    suite.admin.principals().revoke_api_key(request).await.unwrap();
     for somebody in [&one, &two] {
         eventually("the key stops working", || async {
             match somebody.door.gateway().get_caller(gw::GetCallerRequest {}).await {

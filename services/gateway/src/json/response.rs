@@ -14,7 +14,7 @@ use tonic::{Code, Status};
 use uuid::Uuid;
 
 use super::{messages::Messages, problem::Problem, table::Route};
-use crate::SERVICE;
+use crate::{SERVICE, quota::QUOTA_HEADERS};
 
 /// The media type of a stream: JSON objects, one a line.
 pub(crate) const NDJSON: &str = "application/x-ndjson";
@@ -36,7 +36,7 @@ pub(crate) async fn of_answer(response: Response, route: &Route, patience: Durat
         Err(refusal) => Err(refusal),
     };
     let mut answer = answer.unwrap_or_else(|status| Problem::of(&status, &head.headers).into_response());
-    for name in RETURNED {
+    for name in RETURNED.into_iter().chain(QUOTA_HEADERS) {
         if let Some(value) = head.headers.get(&name) {
             answer.headers_mut().insert(name, value.clone());
         }

@@ -31,7 +31,7 @@ use tonic_prost::ProstCodec;
 use tower::service_fn;
 use uuid::Uuid;
 
-use crate::Gateway;
+use crate::{Gateway, Settings};
 
 /// The origin whose pages may call.
 pub(super) const PAGES: &str = "https://crm.example.org";
@@ -87,6 +87,8 @@ pub(super) struct Somebody {
     pub(super) principal: String,
     pub(super) person: String,
     pub(super) key: Uuid,
+    /// How a login names them; empty where none does.
+    pub(super) subject: String,
     secret: String,
     role: Role,
 }
@@ -97,6 +99,7 @@ impl Somebody {
             principal: PrincipalId::new().to_string(),
             person: PersonId::new().to_string(),
             key: Uuid::now_v7(),
+            subject: String::new(),
             secret: format!("secret of {}", Uuid::now_v7()),
             role,
         }
@@ -112,6 +115,7 @@ impl Somebody {
             person: self.person.clone(),
             roles: vec![self.role.into()],
             active: true,
+            subject: self.subject.clone(),
             ..Default::default()
         }
     }
@@ -121,7 +125,7 @@ impl Somebody {
             id: self.key.to_string(),
             principal: self.principal.clone(),
             secret_digest: digest(&SHA256, self.secret.as_bytes()).as_ref().to_vec(),
-            expire_time: None,
+            ..Default::default()
         }
     }
 
@@ -154,7 +158,12 @@ impl World {
 
     /// The same with a clock.
     pub(super) async fn at(clock: Clock, callers: &[&Somebody]) -> Self {
-        let world = Self::before_the_directory(clock);
+        Self::before_the_directory(clock).knowing(callers).await
+    }
+
+    /// The same, once it knows these callers.
+    pub(super) async fn knowing(self, callers: &[&Somebody]) -> Self {
+        let world = self;
         world.open("leads", Router::new());
         world.directory.send_replace(WatchDirectoryResponse {
             version: 1,
@@ -168,10 +177,15 @@ impl World {
 
     /// A gateway that cannot reach leads.
     pub(super) fn before_the_directory(clock: Clock) -> Self {
+        Self::with_settings(clock, Settings::default())
+    }
+
+    /// The same with settings.
+    pub(super) fn with_settings(clock: Clock, settings: Settings) -> Self {
         let identity = identity();
         let keyring = Keyring::new([("gateway".to_owned(), identity.public_key())]);
         let hub = Hub::default();
-        let gateway = crate::build(clock, Units::new(100), identity, Peers::in_process(&hub, "gateway"));
+        let gateway = crate::build(clock, Units::new(100), identity, Peers::in_process(&hub, "gateway"), settings);
         let stop = CancellationToken::new();
         let (followed, stopped) = (gateway.clone(), stop.clone());
         tokio::spawn(async move { followed.run(stopped).await });

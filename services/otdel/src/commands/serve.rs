@@ -8,6 +8,7 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
+use otdel_gateway::Settings;
 use otdel_runtime::{faults::Faults, server::Drain, telemetry};
 use sqlx::postgres::PgConnectOptions;
 
@@ -84,6 +85,8 @@ fn config(args: &ServeArgs) -> Result<NodeConfig> {
         reflection: !args.common.no_reflection,
         origins: args.common.cors_origins.clone(),
         tls: args.common.tls.clone(),
+        // One set of variables may configure all roles; the gateway alone reads these.
+        door: if args.roles.contains(&Role::Gateway) { args.common.door.settings()? } else { Settings::default() },
         drain: Drain { limit: args.common.drain(), ..Drain::default() },
     })
 }

@@ -27,6 +27,8 @@ const TEST_TIME: &str = "2026-01-05T06:00:00Z";
 /// Runs the whole suite in this process until a signal ends it.
 pub async fn up(args: &UpArgs) -> Result<()> {
     let telemetry = telemetry::init(&telemetry_settings(&args.common, "otdel"))?;
+    // A wrong setting is told before anything is made.
+    let door = args.common.door.settings()?;
     let folder = data::make(&data::folder(args.data_dir.as_deref())?)?;
     let named = database_options(args.database_url.as_deref(), args.database_url_file.as_deref())?;
     let (mut cluster, admin) = if let Some(options) = named {
@@ -42,7 +44,7 @@ pub async fn up(args: &UpArgs) -> Result<()> {
     // Before the gateway learns who may call, so that the first call works at once.
     admit_developer(&leads_as_admin(&admin).await?, data::development_key(&folder)?).await?;
 
-    let mut node = Node::start(config(args, &admin, &secret)?).await?;
+    let mut node = Node::start(config(args, &admin, &secret, door)?).await?;
     if let Some(address) = args.common.metrics_listen {
         node.serve_admin(address, &telemetry).await?;
     }
@@ -99,7 +101,12 @@ async fn keep_up(cluster: Option<&mut Cluster>) -> anyhow::Error {
     }
 }
 
-fn config(args: &UpArgs, admin: &PgConnectOptions, secret: &SecretString) -> Result<NodeConfig> {
+fn config(
+    args: &UpArgs,
+    admin: &PgConnectOptions,
+    secret: &SecretString,
+    door: otdel_gateway::Settings,
+) -> Result<NodeConfig> {
     let mut roles = Vec::new();
     let mut all = secrets::of_one_process()?;
     for role in Role::ALL {
@@ -114,7 +121,7 @@ fn config(args: &UpArgs, admin: &PgConnectOptions, secret: &SecretString) -> Res
             faults: Faults::default(),
         });
     }
-    Ok(in_one_process(roles, args.test, &args.common))
+    Ok(in_one_process(roles, args.test, &args.common, door))
 }
 
 /// Only the gateway is reached from outside of the process.
@@ -123,7 +130,12 @@ fn listen(gateway: SocketAddr, role: Role) -> Option<SocketAddr> {
 }
 
 /// What a process with all roles runs.
-pub fn in_one_process(roles: Vec<RoleConfig>, test: bool, common: &CommonArgs) -> NodeConfig {
+pub fn in_one_process(
+    roles: Vec<RoleConfig>,
+    test: bool,
+    common: &CommonArgs,
+    door: otdel_gateway::Settings,
+) -> NodeConfig {
     NodeConfig {
         roles,
         elsewhere: HashMap::new(),
@@ -132,6 +144,7 @@ pub fn in_one_process(roles: Vec<RoleConfig>, test: bool, common: &CommonArgs) -
         reflection: !common.no_reflection,
         origins: common.cors_origins.clone(),
         tls: common.tls.clone(),
+        door,
         // Nobody balances over one process, so nobody needs notice.
         drain: Drain { notice: Duration::ZERO, limit: common.drain() },
     }

@@ -20,15 +20,24 @@ use crate::fault::Fault;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Caller(pub &'static str);
 
+/// Somebody who was found out.
+#[derive(Debug)]
+pub struct Entry {
+    /// Who calls.
+    pub principal: Arc<Principal>,
+    /// The internal token that speaks for the caller.
+    pub token: String,
+    /// What the answer's headers say of how much more the caller may ask for, whatever the answer is.
+    pub told: HeaderMap,
+    /// Why the call is not taken though its caller is known: it asks for too much. None: it is taken.
+    pub excess: Option<Fault>,
+}
+
 /// Finds out who calls.
 #[tonic::async_trait]
 pub trait Authenticate: Send + Sync + 'static {
-    /// The caller and the internal token that speaks for it.
-    async fn authenticate(
-        &self,
-        headers: &HeaderMap,
-        caller: Option<Caller>,
-    ) -> Result<(Arc<Principal>, String), Fault>;
+    /// The caller, who is told nothing where it is not known.
+    async fn authenticate(&self, headers: &HeaderMap, caller: Option<Caller>) -> Result<Entry, Fault>;
 }
 
 /// Behind the gateway: the internal token says for whom, the transport says which service.
@@ -37,11 +46,7 @@ pub struct InternalToken(pub Keyring);
 
 #[tonic::async_trait]
 impl Authenticate for InternalToken {
-    async fn authenticate(
-        &self,
-        headers: &HeaderMap,
-        caller: Option<Caller>,
-    ) -> Result<(Arc<Principal>, String), Fault> {
+    async fn authenticate(&self, headers: &HeaderMap, caller: Option<Caller>) -> Result<Entry, Fault> {
         let denied = || Fault::new(Code::Unauthenticated, "UNAUTHENTICATED", "the call carries no valid token");
         let Some(caller) = caller else { return Err(denied()) };
         let token = headers.get(TOKEN_HEADER).and_then(|value| value.to_str().ok()).ok_or_else(denied)?;
@@ -54,7 +59,8 @@ impl Authenticate for InternalToken {
             tracing::warn!(caller = caller.0, subject = principal.name, "token of another service refused");
             return Err(denied());
         }
-        Ok((principal, token.to_owned()))
+        // Behind the gateway nobody counts calls again.
+        Ok(Entry { principal, token: token.to_owned(), told: HeaderMap::new(), excess: None })
     }
 }
 
@@ -106,18 +112,22 @@ where
                 return ready.call(request).await;
             }
             let caller = request.extensions().get::<Caller>().copied();
-            match admit(authenticate.as_ref(), request.uri().path(), request.headers(), caller).await {
-                Ok(admitted) => {
-                    request.extensions_mut().insert(admitted);
-                    ready.call(request).await
-                }
-                Err(fault) => {
-                    tell(request.uri().path(), &fault);
-                    metrics::counter!("otdel_refusals_total", "service" => service, "reason" => fault.reason)
-                        .increment(1);
-                    Ok(fault.into_status(service).into_http())
-                }
-            }
+            let mut told = HeaderMap::new();
+            let mut response =
+                match admit(authenticate.as_ref(), request.uri().path(), request.headers(), caller, &mut told).await {
+                    Ok(admitted) => {
+                        request.extensions_mut().insert(admitted);
+                        ready.call(request).await?
+                    }
+                    Err(fault) => {
+                        tell(request.uri().path(), &fault);
+                        metrics::counter!("otdel_refusals_total", "service" => service, "reason" => fault.reason)
+                            .increment(1);
+                        fault.into_status(service).into_http()
+                    }
+                };
+            response.headers_mut().extend(told);
+            Ok(response)
         })
     }
 }
@@ -137,17 +147,23 @@ fn tell(path: &str, fault: &Fault) {
     }
 }
 
+/// Lets a call in or not; `told` is what its answer's headers say either way.
 async fn admit(
     authenticate: &dyn Authenticate,
     path: &str,
     headers: &HeaderMap,
     caller: Option<Caller>,
+    told: &mut HeaderMap,
 ) -> Result<Admitted, Fault> {
     // Who calls is asked first, so that a stranger learns nothing about which RPCs there are.
-    let (principal, token) = authenticate.authenticate(headers, caller).await?;
+    let entry = authenticate.authenticate(headers, caller).await?;
+    *told = entry.told;
+    if let Some(excess) = entry.excess {
+        return Err(excess);
+    }
     let policy = policy_of(path).ok_or_else(no_such_rpc)?;
-    authorize(&principal, policy, caller)?;
-    Ok(Admitted { principal, token, policy })
+    authorize(&entry.principal, policy, caller)?;
+    Ok(Admitted { principal: entry.principal, token: entry.token, policy })
 }
 
 fn no_such_rpc() -> Fault {

@@ -7,8 +7,8 @@ mod roles;
 mod token;
 
 pub(crate) use guard::is_open;
-pub use guard::{Admitted, Authenticate, Caller, Guard, InternalToken};
+pub use guard::{Admitted, Authenticate, Caller, Entry, Guard, InternalToken};
 pub use policy::{DESCRIPTORS, Policy, policy_of, public_methods};
 pub use principal::{Principal, SERVICES};
-pub use roles::{PERMISSIONS, grants_of_role, grants_of_service};
+pub use roles::{PERMISSIONS, grants_of_role, grants_of_service, only_reads};
 pub use token::{Identity, Keyring, TOKEN_HEADER};

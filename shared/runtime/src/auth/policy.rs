@@ -73,6 +73,18 @@ mod tests {
     }
 
     #[test]
+    fn what_only_reads_changes_nothing() {
+        for method in DESCRIPTORS.services().flat_map(|service| service.methods().collect::<Vec<_>>()) {
+            let path = format!("/{}/{}", method.parent_service().full_name(), method.name());
+            let level =
+                method.options().get_field_by_name("idempotency_level").and_then(|value| value.as_enum_number());
+            let policy = policy_of(&path).unwrap();
+            // 1 is `NO_SIDE_EFFECTS`.
+            assert!(!crate::auth::only_reads(&policy.permission) || level == Some(1), "{path}: {}", policy.permission);
+        }
+    }
+
+    #[test]
     fn every_service_that_a_policy_names_holds_its_permission() {
         for policy in POLICIES.values() {
             for service in &policy.services {

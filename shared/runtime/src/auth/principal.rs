@@ -49,6 +49,14 @@ impl Principal {
         Self { name: format!("service:{service}"), person: None, roles: Vec::new(), teams: Vec::new(), grants }
     }
 
+    /// The same caller with no more than these permissions of those it has, as a key of it that is scoped grants. What
+    /// every caller may, stays.
+    #[must_use]
+    pub fn narrowed(mut self, to: &[String]) -> Self {
+        self.grants.retain(|permission, _| permission == roles::OF_EVERYBODY || to.contains(permission));
+        self
+    }
+
     /// The service that acts as itself, if it is one.
     pub fn as_service(&self) -> Option<&str> {
         self.name.strip_prefix("service:")

@@ -48,6 +48,14 @@ pub const PERMISSIONS: &[&str] = &[
     "test.clock",
 ];
 
+/// The permission that no key lacks: to be told who one is.
+pub(super) const OF_EVERYBODY: &str = "caller.read";
+
+/// Whether an RPC that needs this permission changes nothing. A key that is read-only has no others.
+pub fn only_reads(permission: &str) -> bool {
+    permission.ends_with(".read") || permission.starts_with("reports.") || permission == "events.locate"
+}
+
 type Grants = &'static [(&'static str, Reach)];
 
 const MANAGER: Grants = &[

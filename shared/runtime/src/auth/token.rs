@@ -46,6 +46,11 @@ struct Claims {
     /// Seconds since 1970.
     #[prost(int64, tag = "8")]
     expires_at: i64,
+    /// Whether it speaks for no more than `only`, which may be nothing.
+    #[prost(bool, tag = "9")]
+    narrowed: bool,
+    #[prost(string, repeated, tag = "10")]
+    only: Vec<String>,
 }
 
 /// A service's own name and key: what it signs with.
@@ -94,8 +99,15 @@ impl Identity {
         self.mint(&Claims { subject: format!("service:{}", self.0.service), ..Claims::default() })
     }
 
-    /// A token for somebody the gateway let in. `permissions` are those that the principal holds beside its roles'.
-    pub fn token_for(&self, principal: &Principal, permissions: &[String], directory_version: i64) -> String {
+    /// A token for somebody the gateway let in. `permissions` are those that the principal holds beside its roles'; with
+    /// `only` the token speaks for no more than these of all that it holds.
+    pub fn token_for(
+        &self,
+        principal: &Principal,
+        permissions: &[String],
+        only: Option<&[String]>,
+        directory_version: i64,
+    ) -> String {
         self.mint(&Claims {
             subject: principal.name.clone(),
             person: principal.person.map(|person| person.to_string()).unwrap_or_default(),
@@ -103,12 +115,18 @@ impl Identity {
             permissions: permissions.to_vec(),
             teams: principal.teams.iter().map(ToString::to_string).collect(),
             directory_version,
+            narrowed: only.is_some(),
+            only: only.unwrap_or_default().to_vec(),
             ..Claims::default()
         })
     }
 
     fn mint(&self, claims: &Claims) -> String {
-        let key = format!("{}@{}", claims.subject, claims.directory_version);
+        let mut key = format!("{}@{}", claims.subject, claims.directory_version);
+        if claims.narrowed {
+            key.push('#');
+            key.push_str(&claims.only.join(","));
+        }
         self.0.minted.get_with(key, || {
             let claims = Claims {
                 issuer: self.0.service.to_owned(),
@@ -201,13 +219,9 @@ impl Claims {
         };
         let roles = self.roles().collect();
         let teams = self.teams.iter().map(|team| team.parse()).collect::<Result<_, _>>();
-        Ok(Principal::new(
-            self.subject.clone(),
-            person,
-            roles,
-            &self.permissions,
-            teams.map_err(|_| BadToken::Malformed)?,
-        ))
+        let teams = teams.map_err(|_| BadToken::Malformed)?;
+        let principal = Principal::new(self.subject.clone(), person, roles, &self.permissions, teams);
+        Ok(if self.narrowed { principal.narrowed(&self.only) } else { principal })
     }
 }
 
@@ -234,10 +248,26 @@ mod tests {
     fn a_token_gives_back_who_it_was_minted_for() {
         let gateway = identity("gateway");
         let who = somebody();
-        let token = gateway.token_for(&who, &["events.read".into()], 7);
+        let token = gateway.token_for(&who, &["events.read".into()], None, 7);
         let seen = ring(&[&gateway]).verify(&token).unwrap();
         assert_eq!(seen.name, who.name);
         assert_eq!(seen.permissions().collect::<Vec<_>>(), who.permissions().collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn a_narrowed_token_gives_no_more_than_it_names_and_is_no_others() {
+        let gateway = identity("gateway");
+        let (who, ring) = (somebody(), ring(&[&gateway]));
+        let permissions = |only: Option<&[&str]>| {
+            let only = only.map(|only| only.iter().map(|one| (*one).to_owned()).collect::<Vec<_>>());
+            let token = gateway.token_for(&who, &["events.read".into()], only.as_deref(), 7);
+            ring.verify(&token).unwrap().permissions().map(str::to_owned).collect::<Vec<_>>()
+        };
+        assert_eq!(permissions(None), who.permissions().collect::<Vec<_>>());
+        // What the principal lacks is not given by naming it, and to be told who one is needs no naming.
+        assert_eq!(permissions(Some(&["leads.read", "payments.write"])), ["caller.read", "leads.read"]);
+        assert_eq!(permissions(Some(&[])), ["caller.read"]);
+        assert_eq!(permissions(None), who.permissions().collect::<Vec<_>>());
     }
 
     #[test]
@@ -245,7 +275,7 @@ mod tests {
         let (gateway, billing) = (identity("gateway"), identity("billing"));
         let ring = ring(&[&gateway, &billing]);
         assert_eq!(ring.verify(&billing.own_token()).unwrap().as_service(), Some("billing"));
-        assert_eq!(ring.verify(&billing.token_for(&somebody(), &[], 1)).unwrap_err(), BadToken::Subject);
+        assert_eq!(ring.verify(&billing.token_for(&somebody(), &[], None, 1)).unwrap_err(), BadToken::Subject);
         let forged = billing.mint(&Claims { subject: "service:gateway".into(), ..Claims::default() });
         assert_eq!(ring.verify(&forged).unwrap_err(), BadToken::Subject);
     }
@@ -273,7 +303,7 @@ mod tests {
         let (gateway, other) = (identity("gateway"), identity("gateway"));
         let ring = ring(&[&gateway]);
         assert_eq!(ring.verify(&other.own_token()).unwrap_err(), BadToken::Signature);
-        let (one, two) = (gateway.own_token(), gateway.token_for(&somebody(), &[], 1));
+        let (one, two) = (gateway.own_token(), gateway.token_for(&somebody(), &[], None, 1));
         let mixed = format!("{}.{}", one.split_once('.').unwrap().0, two.split_once('.').unwrap().1);
         assert_eq!(ring.verify(&mixed).unwrap_err(), BadToken::Signature);
         for garbage in ["", ".", "a.b", "no token"] {

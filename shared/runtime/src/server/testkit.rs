@@ -24,7 +24,7 @@ use tonic_types::StatusExt as _;
 
 use super::{Kind, Limits, Listener, MAX_REQUEST, Serve, Serving, serve, stack};
 use crate::{
-    auth::{Authenticate, Caller, Principal},
+    auth::{Authenticate, Caller, Entry, Principal},
     fault::Fault,
 };
 
@@ -106,9 +106,10 @@ struct Anybody;
 
 #[tonic::async_trait]
 impl Authenticate for Anybody {
-    async fn authenticate(&self, _: &HeaderMap, caller: Option<Caller>) -> Result<(Arc<Principal>, String), Fault> {
+    async fn authenticate(&self, _: &HeaderMap, caller: Option<Caller>) -> Result<Entry, Fault> {
         let service = caller.map_or("billing", |caller| caller.0);
-        Ok((Arc::new(Principal::service(service)), String::new()))
+        let principal = Arc::new(Principal::service(service));
+        Ok(Entry { principal, token: String::new(), told: HeaderMap::new(), excess: None })
     }
 }
 
