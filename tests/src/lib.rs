@@ -6,6 +6,7 @@ pub mod door;
 pub mod eventually;
 pub mod issuer;
 pub mod json;
+pub mod load;
 pub mod operator;
 pub mod oracle;
 pub mod papers;

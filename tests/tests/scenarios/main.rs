@@ -14,6 +14,7 @@ mod duplicates;
 mod feed;
 mod invoices;
 mod ledger;
+mod load;
 mod olist;
 mod operators;
 mod reports;

@@ -1,0 +1,167 @@
+//! What has no counterpart in pgbench: the gateway, latency at half of the capacity, the feed, reports, the story, a role's
+//! start and memory.
+
+use std::time::Duration;
+
+use anyhow::{Context as _, Result};
+use otdel::cli::Role;
+use otdel_runtime::clock::pause;
+
+use super::{
+    args::Plan,
+    compare::Cell,
+    cpu::memory_mib,
+    ground::Ground,
+    operation::Operation,
+    side::Side,
+    turn::{Turn, median},
+};
+
+/// One number, and what it must be.
+#[derive(Clone, Debug)]
+pub struct Figure {
+    /// What was measured.
+    pub what: String,
+    /// How much it is.
+    pub value: f64,
+    /// In what.
+    pub unit: &'static str,
+    /// What must hold.
+    pub floor: Option<Bound>,
+}
+
+/// What a number must be.
+#[derive(Clone, Copy, Debug)]
+pub enum Bound {
+    /// No more.
+    AtMost(f64),
+    /// No less.
+    AtLeast(f64),
+}
+
+impl Bound {
+    /// Whether it holds.
+    pub fn holds(self, value: f64) -> bool {
+        match self {
+            Self::AtMost(most) => value <= most,
+            Self::AtLeast(least) => value >= least,
+        }
+    }
+
+    /// As people write it.
+    pub fn text(self) -> String {
+        match self {
+            Self::AtMost(most) => format!("≤ {most}"),
+            Self::AtLeast(least) => format!("≥ {least}"),
+        }
+    }
+}
+
+impl Figure {
+    /// A number that nothing is asked of.
+    pub fn new(what: impl Into<String>, value: f64, unit: &'static str) -> Self {
+        Self { what: what.into(), value, unit, floor: None }
+    }
+
+    /// The same with what must hold.
+    #[must_use]
+    pub fn must(self, floor: Bound) -> Self {
+        Self { floor: Some(floor), ..self }
+    }
+}
+
+/// What the gateway adds to one client's calls and what it keeps of many clients' throughput: the same leads process is
+/// called with it in front and without, in turn.
+pub async fn gateway(side: &mut Side, ground: &Ground, plan: &Plan) -> Result<Vec<Figure>> {
+    side.start(Operation::Get).await?;
+    side.roles.only(&[Role::Leads, Role::Gateway]).await?;
+    let mut figures = Vec::new();
+    for operation in [Operation::Get, Operation::Submit] {
+        let added = pairs(side, ground, operation, 1, plan, |direct, outside| outside.ms(0.5) - direct.ms(0.5)).await?;
+        let what = format!("gateway: p50 added to {}, 1 client", operation.name());
+        figures.push(Figure::new(what, added, "ms").must(Bound::AtMost(1.0)));
+        let many = plan.clients.iter().copied().filter(|many| *many <= 32).max().unwrap_or(1);
+        let kept = pairs(side, ground, operation, many, plan, |direct, outside| outside.rate() / direct.rate()).await?;
+        let what = format!("gateway: throughput kept of {}, {many} clients", operation.name());
+        figures.push(Figure::new(what, kept, "").must(Bound::AtLeast(0.6)));
+    }
+    Ok(figures)
+}
+
+/// The median over pairs of turns, direct and through the gateway.
+async fn pairs(
+    side: &Side,
+    ground: &Ground,
+    operation: Operation,
+    clients: usize,
+    plan: &Plan,
+    compare: impl Fn(&Turn, &Turn) -> f64,
+) -> Result<f64> {
+    let (time, mut found) = (Duration::from_secs(plan.seconds), Vec::new());
+    for _ in 0..plan.pairs {
+        ground.checkpoint(&side.base).await?;
+        let direct = side.turn(&side.direct, operation, clients, time).await?;
+        ground.checkpoint(&side.base).await?;
+        let outside = side.turn(&side.outside, operation, clients, time).await?;
+        found.push(compare(&direct, &outside));
+    }
+    Ok(median(&found))
+}
+
+/// Latency at half of the capacity that was found with 32 clients, or with the most that were measured below.
+pub async fn open(side: &mut Side, ground: &Ground, cells: &[Cell], plan: &Plan) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for operation in Operation::ALL {
+        // What follows from a confirmation is not part of its answer.
+        let of = cells.iter().filter(|cell| cell.operation == operation && cell.clients <= 32);
+        let Some(cell) = of.max_by_key(|cell| cell.clients) else { continue };
+        if operation.appetite() > 0 {
+            continue;
+        }
+        side.start(operation).await?;
+        ground.checkpoint(&side.base).await?;
+        let rate = cell.rate() / 2.0;
+        let turn = side.open_turn(operation, rate, Duration::from_secs(plan.seconds)).await?;
+        let what = |which: &str| format!("open loop: {which} of {} at {rate:.0}/s", operation.name());
+        figures.push(Figure::new(what("p50"), turn.ms(0.5), "ms"));
+        figures.push(Figure::new(what("p99"), turn.ms(0.99), "ms").must(Bound::AtMost(25.0)));
+        #[expect(clippy::cast_precision_loss, reason = "a turn has far fewer than 2^53 calls")]
+        figures.push(Figure::new(what("refusals"), turn.refused as f64, "").must(Bound::AtMost(0.0)));
+    }
+    Ok(figures)
+}
+
+/// How long a role takes to serve with its schema there, and its memory when it has done nothing yet.
+pub async fn start(side: &mut Side) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for role in Role::ALL {
+        // A gateway serves when it knows who may call, which leads tells.
+        let alone: &[Role] = if role == Role::Gateway { &[Role::Leads] } else { &[] };
+        let (mut times, mut idle) = (Vec::new(), 0.0);
+        for _ in 0..3 {
+            side.roles.only(alone).await?;
+            side.roles.only(&[alone, &[role]].concat()).await?;
+            times.push(side.roles.started_in(role).context("it runs")?.as_secs_f64() * 1_000.0);
+            // Its pool is filled by then.
+            pause(Duration::from_millis(500)).await;
+            idle = memory_mib(side.roles.pid(role).context("it runs")?)?.0;
+        }
+        let name = role.name();
+        figures
+            .push(Figure::new(format!("start of {name} to serving"), median(&times), "ms").must(Bound::AtMost(500.0)));
+        figures.push(Figure::new(format!("memory of {name}, idle"), idle, "MiB").must(Bound::AtMost(40.0)));
+    }
+    side.roles.end().await?;
+    Ok(figures)
+}
+
+/// The most memory that the roles at work have had.
+pub fn memory_at_capacity(side: &Side, of: &[Role]) -> Result<Vec<Figure>> {
+    let mut figures = Vec::new();
+    for role in of {
+        let Some(pid) = side.roles.pid(*role) else { continue };
+        let what = format!("memory of {}, the most at capacity", role.name());
+        figures.push(Figure::new(what, memory_mib(pid)?.1, "MiB").must(Bound::AtMost(120.0)));
+    }
+    Ok(figures)
+}
