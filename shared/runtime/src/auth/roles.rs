@@ -53,7 +53,7 @@ pub(super) const OF_EVERYBODY: &str = "caller.read";
 
 /// Whether an RPC that needs this permission changes nothing. A key that is read-only has no others.
 pub fn only_reads(permission: &str) -> bool {
-    permission.ends_with(".read") || permission.starts_with("reports.") || permission == "events.locate"
+    permission.split_once('.').is_some_and(|(of, act)| act == "read" || act == "locate" || of == "reports")
 }
 
 type Grants = &'static [(&'static str, Reach)];
