@@ -1,5 +1,6 @@
 """A client of the gateway's JSON form that does what every client should: the same request again, at most twice."""
 
+import concurrent.futures
 import http.client
 import json
 import threading
@@ -38,20 +39,20 @@ class Door:
         query = urllib.parse.urlencode(query, doseq=True)
         return json.loads(self.call("GET", f"{path}?{query}" if query else path, None, tries)[0])
 
-    def post(self, path, body, tries=3, log=True):
+    def post(self, path, body, patience=10, log=True):
         """Changes something. The body has the request's id, so that a further try is the same request."""
-        answer, _ = self.call("POST", path, json.dumps(body).encode(), tries)
+        answer, _ = self.call("POST", path, json.dumps(body).encode(), patience=patience)
         if log:
             self.acknowledged.append((self.key, path, body, answer))
         return json.loads(answer)
 
-    def call(self, method, path, body, tries=3):
-        """One call with at most `tries` tries. Returns the answer's bytes and how many tries it took."""
+    def call(self, method, path, body, tries=3, patience=10):
+        """One call with at most `tries` tries of at most `patience` seconds. Returns the answer's bytes and how many tries it took."""
         for attempt in range(tries):
             if attempt:
                 time.sleep(PAUSES[min(attempt, len(PAUSES)) - 1])
             try:
-                status, answer = self._try(method, path, body, attempt)
+                status, answer = self._try(method, path, body, attempt, patience)
             except (OSError, http.client.HTTPException) as error:
                 status, answer = 0, json.dumps({"reason": type(error).__name__, "detail": str(error)}).encode()
             if status == 200:
@@ -63,7 +64,7 @@ class Door:
         except ValueError:
             raise Refused(path, status, {"detail": answer[:200].decode(errors="replace")}) from None
 
-    def _try(self, method, path, body, attempt):
+    def _try(self, method, path, body, attempt, patience=10):
         # A further try goes to the next address, and never on a connection that failed.
         last = getattr(self.local, "port", None)
         if attempt or last is None:
@@ -71,8 +72,13 @@ class Door:
             at = (self.ports.index(last) + 1) % len(self.ports) if last in self.ports else 0
             self.local.port = self.ports[at]
         if getattr(self.local, "connection", None) is None:
-            self.local.connection = http.client.HTTPConnection("127.0.0.1", self.local.port, timeout=12)
-        headers = {"Authorization": f"Bearer {self.key}"} if self.key else {}
+            self.local.connection = http.client.HTTPConnection("127.0.0.1", self.local.port)
+        self.local.connection.timeout = patience + 2
+        if self.local.connection.sock is not None:
+            self.local.connection.sock.settimeout(patience + 2)
+        headers = {"grpc-timeout": f"{patience}S"}
+        if self.key:
+            headers["Authorization"] = f"Bearer {self.key}"
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
@@ -95,7 +101,10 @@ class Door:
         """Sends every acknowledged request once more: each must get its first answer, byte for byte, which shows that
         none was lost. Returns how many there were."""
         log = list(self.acknowledged)
-        for key, path, body, answer in log:
-            again, _ = Door(self.ports, key).call("POST", path, json.dumps(body).encode(), tries=5)
+        doors = {key: Door(self.ports, key) for key, *_ in log}
+        def stands(one):
+            key, path, body, answer = one
+            again, _ = doors[key].call("POST", path, json.dumps(body).encode(), tries=5)
             assert again == answer, f"{path} {body['requestId']} is answered otherwise than at first"
-        return len(log)
+        with concurrent.futures.ThreadPoolExecutor(8) as pool:
+            return len(list(pool.map(stands, log)))

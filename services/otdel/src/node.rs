@@ -265,16 +265,25 @@ impl Node {
 /// calls use: an overloaded service is ready, one without a database is not.
 const PROBE: Duration = Duration::from_secs(1);
 
+/// How long a service that starts waits for the connections of its calls. Where the server has not as many, it goes on with
+/// those that there are.
+const OPENING: Duration = Duration::from_secs(10);
+
 /// Says that a service is ready while its database answers; at first only when the connections of its calls are open, or
 /// the first calls at a fresh replica would wait in vain for a login.
 async fn watch_database(calls: PgPool, db: PgPool, health: Health, stop: CancellationToken) {
     let probe = async {
-        let mut is_open = false;
+        let all_open = async {
+            while calls.size() < calls.options().get_min_connections() {
+                pause(PROBE / 20).await;
+            }
+        };
+        if tokio::time::timeout(OPENING, all_open).await.is_err() {
+            tracing::warn!(service = health.service(), open = calls.size(), "not all connections are open");
+        }
         loop {
             let ask = async { db.acquire().await?.ping().await };
             let answers = tokio::time::timeout(PROBE, ask).await.is_ok_and(|answer| answer.is_ok());
-            is_open = is_open || calls.size() >= calls.options().get_min_connections();
-            let answers = answers && is_open;
             if answers != health.is_ready() {
                 tracing::info!(service = health.service(), ready = answers, "readiness changed");
                 health.set_ready(answers).await;

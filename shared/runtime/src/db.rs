@@ -341,7 +341,9 @@ impl Schema {
 /// The connections of a running service's calls.
 fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
     clean()
-        // All of them are kept open: a login takes longer than a call may wait for a connection.
+        // All of them are opened at once and kept open: a login takes longer than a call may wait for a connection. With
+        // an end to their life sqlx would open them one by one, as calls wait for them.
+        .max_lifetime(None)
         .min_connections(connections)
         .max_connections(connections)
         .idle_timeout(None)

@@ -17,6 +17,7 @@ mod ledger;
 mod load;
 mod olist;
 mod operators;
+mod readiness;
 mod reports;
 mod scope;
 mod shutdown;

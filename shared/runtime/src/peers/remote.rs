@@ -90,9 +90,11 @@ impl Replicas {
         connect.endpoint(SocketAddr::from(([127, 0, 0, 1], 1)))?;
         let (publish, known) = watch::channel(None::<Arc<[Replica]>>);
         tokio::spawn(async move {
-            let found = |addresses: &BTreeSet<SocketAddr>| {
+            // Of the first ones nothing is known, so they are as good as each other; one that comes later is called when
+            // it has said that it is ready.
+            let found = |addresses: &BTreeSet<SocketAddr>, is_first: bool| {
                 let before = publish.borrow().clone().unwrap_or_default();
-                publish.send_replace(Some(connect.all(&before, addresses)));
+                publish.send_replace(Some(connect.all(&before, addresses, !is_first)));
             };
             tokio::select! {
                 () = keep_resolving(&endpoints, RESOLVE_EVERY, &missed, look_up, found) => {}
@@ -267,10 +269,8 @@ impl Connect {
         }
     }
 
-    /// A connection to each address: those that there were, and new ones. Of the first ones nothing is known, so they are
-    /// as good as each other; one that comes later is called when it has said that it is ready.
-    fn all(&self, before: &[Replica], addresses: &BTreeSet<SocketAddr>) -> Arc<[Replica]> {
-        let unready = !before.is_empty();
+    /// A connection to each address: those that there were, and new ones.
+    fn all(&self, before: &[Replica], addresses: &BTreeSet<SocketAddr>, unready: bool) -> Arc<[Replica]> {
         let known = |address: &SocketAddr| before.iter().find(|replica| replica.address == *address).cloned();
         let connected = addresses.iter().filter_map(|address| {
             match known(address).map_or_else(|| self.to(*address, unready), Ok) {
@@ -372,8 +372,8 @@ mod tests {
     #[tokio::test]
     async fn one_that_came_later_is_called_when_it_says_that_it_is_ready() {
         let of = |ports: &[u16]| ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], *port))).collect();
-        let first = connect().all(&[], &of(&[1]));
-        let both = connect().all(&first, &of(&[1, 2]));
+        let first = connect().all(&[], &of(&[1]), false);
+        let both = connect().all(&first, &of(&[1, 2]), true);
         let port = |tried: &[SocketAddr]| choose(&both, tried, 1).unwrap().address.port();
         assert_eq!(port(&[]), 1);
         // Rather one that may not be ready than the same once more.
@@ -386,8 +386,8 @@ mod tests {
     async fn a_known_address_keeps_its_connection() {
         let connect = connect();
         let of = |ports: &[u16]| ports.iter().map(|port| SocketAddr::from(([127, 0, 0, 1], *port))).collect();
-        let first = connect.all(&[], &of(&[1, 2]));
-        let second = connect.all(&first, &of(&[2, 3]));
+        let first = connect.all(&[], &of(&[1, 2]), false);
+        let second = connect.all(&first, &of(&[2, 3]), false);
         assert_eq!(second.iter().map(|replica| replica.address.port()).collect::<Vec<_>>(), [2, 3]);
         assert!(Arc::ptr_eq(&first[1].state, &second[0].state));
     }

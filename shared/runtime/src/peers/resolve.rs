@@ -56,7 +56,7 @@ pub(super) async fn look_up(endpoint: HostPort) -> io::Result<Vec<SocketAddr>> {
 }
 
 /// Resolves all names again and again, sooner where an address is `missed`, and publishes their addresses whenever it
-/// has learnt of one name.
+/// has learnt of one name, and whether that is the first time around.
 ///
 /// Each name stands for itself: one that cannot be resolved keeps the addresses that were last known of it, because a
 /// name server that is away says nothing about them, and one that takes its time holds up no other. Where no address at
@@ -66,9 +66,10 @@ pub(super) async fn keep_resolving<F: Future<Output = io::Result<Vec<SocketAddr>
     every: Duration,
     missed: &Notify,
     look_up: impl Fn(HostPort) -> F,
-    mut publish: impl FnMut(&BTreeSet<SocketAddr>),
+    mut publish: impl FnMut(&BTreeSet<SocketAddr>, bool),
 ) {
     let mut known: Vec<Vec<SocketAddr>> = vec![Vec::new(); endpoints.len()];
+    let mut is_first = true;
     loop {
         let ask = |(at, endpoint): (usize, &HostPort)| {
             let answer = timeout(PATIENCE, look_up(endpoint.clone()));
@@ -82,12 +83,13 @@ pub(super) async fn keep_resolving<F: Future<Output = io::Result<Vec<SocketAddr>
             }
             let all: BTreeSet<_> = known.iter().flatten().copied().collect();
             if !all.is_empty() {
-                publish(&all);
+                publish(&all, is_first);
             }
         }
         if known.iter().all(Vec::is_empty) {
-            publish(&BTreeSet::new());
+            publish(&BTreeSet::new(), is_first);
         }
+        is_first = false;
         let missed = async {
             clock::pause(SOON).await;
             missed.notified().await;
@@ -149,7 +151,7 @@ mod tests {
         tokio::spawn(async move {
             let endpoints = ["one:7401", "two:7401"].map(|text| text.parse().unwrap());
             let last = |address: &SocketAddr| address.ip().to_string().rsplit_once('.').unwrap().1.parse().unwrap();
-            let publish = |all: &BTreeSet<SocketAddr>| drop(publish.send(all.iter().map(last).collect()));
+            let publish = |all: &BTreeSet<SocketAddr>, _| drop(publish.send(all.iter().map(last).collect()));
             keep_resolving(&endpoints, every, &missed, |endpoint| ask(zone.clone(), endpoint), publish).await;
         });
         published
