@@ -11,6 +11,7 @@ address=$1 key=$2
 leads=otdel.leads.v1.LeadService deals=otdel.leads.v1.DealService events=otdel.leads.v1.LeadEventService
 tmp=$(mktemp -d)
 trap 'rm -rf "$tmp"' EXIT
+mkfifo "$tmp/feed"
 
 # A request id: a new one for each intent, the same one for each attempt at it. Keep it before you send.
 new_id() { cat /proc/sys/kernel/random/uuid; }
@@ -80,23 +81,25 @@ follow() { # CURSOR: a line "cursor position id type" for each item, "-" for an 
 show_events_until() { # ENOUGH
   local next position id type
   while true; do
-    coproc feed { follow "$cursor"; }
-    local stream=$feed_PID
-    while read -r next position id type <&"${feed[0]}"; do
+    follow "$cursor" >"$tmp/feed" &
+    local stream=$!
+    while read -r next position id type; do
       [ "$type" = - ] || echo "event $position $type"
       cursor=$next
       if "$1" "$id"; then
-        kill -- "-$stream"
+        kill -- "-$stream" 2>/dev/null || true
         wait "$stream" 2>/dev/null || true
         return
       fi
-    done
+    done <"$tmp/feed"
     wait "$stream" || true
-    if grep -q data_loss "$tmp/end"; then
-      cat "$tmp/end" >&2 # The server was restored to an earlier state: begin again with an empty cursor.
-      return 1
-    fi
-    sleep 0.1
+    case $(jq -r .code "$tmp/end" 2>/dev/null) in
+      "" | unavailable) sleep 0.1 ;;
+      *)
+        cat "$tmp/end" >&2 # data_loss: the server was restored to an earlier state. Begin again with an empty cursor.
+        return 1
+        ;;
+    esac
   done
 }
 

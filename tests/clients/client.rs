@@ -6,7 +6,7 @@
 
 #![expect(clippy::print_stdout, clippy::disallowed_methods, reason = "it stands for a program of somebody else's")]
 
-use std::{env, error::Error, future::Future, iter::successors, time::Duration};
+use std::{env, error::Error, future::Future, time::Duration};
 
 use otdel_api::{
     common::Money,
@@ -81,11 +81,11 @@ where
     call(request).await.map(Response::into_inner)
 }
 
-/// Whether the same request may be sent once more. tonic names a connection that ends under a call by what HTTP/2 said
-/// last, so that a server that takes its leave in good order reads INTERNAL: it is known by its source.
+/// Whether the same request may be sent once more. A status with a source was made here because the connection ended under
+/// the call, and tonic names it by what HTTP/2 said last: a server that takes its leave in good order reads INTERNAL, an
+/// answer that breaks off UNKNOWN.
 fn is_passing(status: &Status) -> bool {
-    let mut causes = successors(status.source(), |error| (*error).source());
-    status.code() == Code::Unavailable || causes.any(<dyn Error>::is::<tonic::transport::Error>)
+    status.code() == Code::Unavailable || status.source().is_some()
 }
 
 /// The events after a cursor as they happen, for ever: when a stream ends, the next one goes on where it ended.

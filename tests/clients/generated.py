@@ -91,7 +91,8 @@ def follow(events, bearer, cursor, subjects):
 def show_refusal(error):
     """A refusal as somebody reads it who has to do something about it. Decide on the reason, never on the text."""
     info, bad = error_details_pb2.ErrorInfo(), error_details_pb2.BadRequest()
-    for detail in rpc_status.from_call(error).details:
+    status = rpc_status.from_call(error)  # Without one no server said this: the connection broke.
+    for detail in status.details if status else ():
         detail.Unpack(info) or detail.Unpack(bad)
     print(f"refused: {error.code().name} {info.reason} {dict(info.metadata) or ''}".rstrip())
     print(f"  {error.details()}")

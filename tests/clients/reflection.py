@@ -45,6 +45,16 @@ class Otdel:
         self.pool = descriptor_pool.DescriptorPool(ProtoReflectionDescriptorDatabase(self.channel))
         self.bearer = [("authorization", f"Bearer {key}")]
 
+    def service(self, name):
+        """A service such as `otdel.leads.v1.LeadService`, for which the server is asked once."""
+        while True:
+            try:
+                return self.pool.FindServiceByName(name)
+            except grpc.RpcError as error:  # A stream that has begun is not sent again by itself.
+                if error.code() != grpc.StatusCode.UNAVAILABLE:
+                    raise
+                time.sleep(0.1)
+
     def message(self, name):
         """The class of a message, such as `google.rpc.Status`."""
         return message_factory.GetMessageClass(self.pool.FindMessageTypeByName(name))
@@ -53,7 +63,7 @@ class Otdel:
         """Calls an RPC such as `otdel.leads.v1.LeadService/SubmitLead`. One with an answer returns it; one with a stream
         returns the stream."""
         service, name = rpc.split("/")
-        method = self.pool.FindServiceByName(service).methods_by_name[name]
+        method = self.service(service).methods_by_name[name]
         request, answer = (message_factory.GetMessageClass(side) for side in (method.input_type, method.output_type))
         make = self.channel.unary_stream if method.server_streaming else self.channel.unary_unary
         send = make(f"/{rpc}", request.SerializeToString, answer.FromString)
@@ -95,8 +105,9 @@ class Otdel:
 def show_refusal(otdel, error):
     """A refusal as somebody reads it who has to do something about it. Decide on the reason, never on the text."""
     details = otdel.details(error)
-    info = details["ErrorInfo"]
-    print(f"refused: {error.code().name} {info.reason} {dict(info.metadata) or ''}".rstrip())
+    if "ErrorInfo" in details:  # Without it no server said this: the connection broke.
+        info = details["ErrorInfo"]
+        print(f"refused: {error.code().name} {info.reason} {dict(info.metadata) or ''}".rstrip())
     print(f"  {error.details()}")
     for violation in details["BadRequest"].field_violations if "BadRequest" in details else ():
         print(f"  {violation.field}: {violation.description}")

@@ -131,6 +131,11 @@ async fn python_with_generated_code_sells() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn curl_sells() {
+    play("bash", Some("curl.sh")).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn buf_curl_sells() {
     if has("buf", &["--version"]).await {
         play("bash", Some("buf_curl.sh")).await;
