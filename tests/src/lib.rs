@@ -1,6 +1,7 @@
 //! Otdel's test harness: suites in both topologies, the story that they run, and the oracles that judge them.
 
 pub mod cluster;
+pub mod collector;
 pub mod dice;
 pub mod door;
 pub mod eventually;

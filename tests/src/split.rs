@@ -111,7 +111,7 @@ impl Split {
                     panic!("{what}: it ended with {status}");
                 }
                 let text = std::fs::read_to_string(&address_file).map_err(|error| error.to_string())?;
-                let (_, address) = text.trim().split_once(' ').ok_or("half a line")?;
+                let (_, address) = text.lines().next().and_then(|line| line.split_once(' ')).ok_or("half a line")?;
                 address.parse::<SocketAddr>().map_err(|error| error.to_string())
             })
             .await
@@ -142,6 +142,12 @@ impl Split {
         let status = tokio::time::timeout(patience(), process.child.wait()).await.expect("it ends").expect("a status");
         self.proxies[role.name()].point_to(None);
         (status, asked.elapsed())
+    }
+
+    /// Where a role's metrics are, if it was told to serve them.
+    pub fn metrics(&self, role: Role) -> Option<SocketAddr> {
+        let text = std::fs::read_to_string(self.folder.join(format!("{}.address", role.name()))).ok()?;
+        text.lines().find_map(|line| line.strip_prefix("admin ")?.parse().ok())
     }
 
     /// Where a role itself listens, behind its proxy.

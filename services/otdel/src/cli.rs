@@ -185,7 +185,8 @@ pub struct ServeArgs {
     /// Runs on a test database, and on no other
     #[arg(long)]
     pub test: bool,
-    /// Writes the address of each service, one `service address` a line, once it listens
+    /// Writes the address of each service, one `service address` a line, and as `admin` that of the metrics, once it
+    /// listens
     #[arg(long, value_name = "FILE")]
     pub address_file: Option<PathBuf>,
     /// What both ways of running share.

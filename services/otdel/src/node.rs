@@ -15,6 +15,7 @@ use otdel_runtime::{
     server::{self, Drain, Health, Kind, Limits, Listener, Serve, ServerTls, Serving, Shutdown},
     service::{Running, Service},
     telemetry::Telemetry,
+    vitals,
 };
 use sqlx::{Connection as _, PgPool, postgres::PgConnectOptions};
 use tokio::sync::watch;
@@ -82,6 +83,9 @@ const UNITS_PER_CONNECTION: u32 = 4;
 /// The gateway's own RPCs under way at once, and all calls that it passes on.
 const GATEWAY_UNITS: u32 = 256;
 const GATEWAY_CALLS: usize = 1024;
+
+/// What the listener of the metrics and probes is called.
+const ADMIN: &str = "admin";
 
 /// How long a worker may take to end its last transaction, and a pool to close.
 const LAST_TRANSACTION: Duration = Duration::from_secs(1);
@@ -158,6 +162,8 @@ impl Node {
             self.listeners.push(server::serve(listener, what)?);
         }
         self.tasks.spawn(watch_database(core.db.clone(), core.background.clone(), health.clone(), self.probes.clone()));
+        let pools = vec![("calls", core.db.clone()), ("background", core.background.clone())];
+        self.tasks.spawn(vitals::report(core.service, core.units.clone(), pools, self.probes.clone()));
         self.units.push(core.units.clone());
         self.pools.extend([core.db.clone(), core.background.clone()]);
         self.health.push(health);
@@ -196,6 +202,7 @@ impl Node {
             };
             self.listeners.push(server::serve(listener, what)?);
         }
+        self.tasks.spawn(vitals::report(otdel_gateway::SERVICE, units.clone(), Vec::new(), self.probes.clone()));
         self.units.insert(0, units);
         self.tasks.spawn(publish_readiness(gateway.readiness(), health.clone(), self.probes.clone()));
         let stop = self.workers.clone();
@@ -244,7 +251,7 @@ impl Node {
     pub async fn serve_admin(&mut self, address: SocketAddr, telemetry: &Telemetry) -> Result<SocketAddr> {
         let listener = Listener::bind(address).await.with_context(|| format!("metrics cannot listen at {address}"))?;
         let router = server::admin_router(telemetry.metrics(), self.health.clone());
-        let serving = server::serve(listener, Serve::new("admin", Kind::Admin, router))?;
+        let serving = server::serve(listener, Serve::new(ADMIN, Kind::Admin, router))?;
         let address = serving.address();
         self.listeners.push(serving);
         Ok(address)
@@ -253,6 +260,11 @@ impl Node {
     /// Where a role listens.
     pub fn address(&self, role: Role) -> Option<SocketAddr> {
         self.listeners.iter().find(|one| one.service() == role.name()).map(Serving::address)
+    }
+
+    /// Where the metrics and probes of the process are.
+    pub fn admin_address(&self) -> Option<SocketAddr> {
+        self.listeners.iter().find(|one| one.service() == ADMIN).map(Serving::address)
     }
 
     /// Whether every role is ready.

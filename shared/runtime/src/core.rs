@@ -74,6 +74,15 @@ impl Units {
         Self { calls: lane(limit), limit, workers: lane(WORKERS) }
     }
 
+    /// Each lane with the units under way in it and the most that there may be.
+    pub(crate) fn lanes(&self) -> [(&'static str, u32, u32); 2] {
+        let lane = |name, places: &Semaphore, limit: u32| {
+            let free = u32::try_from(places.available_permits()).unwrap_or(u32::MAX);
+            (name, limit.saturating_sub(free), limit)
+        };
+        [lane("calls", &self.calls, self.limit), lane("workers", &self.workers, WORKERS)]
+    }
+
     /// A place for one more call, or UNAVAILABLE at once: who waits in a queue is answered too late.
     pub fn admit(&self) -> Result<OwnedSemaphorePermit, Fault> {
         self.calls.clone().try_acquire_owned().map_err(|full| match full {

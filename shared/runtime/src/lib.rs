@@ -27,4 +27,5 @@ pub mod testclock;
 pub mod together;
 pub mod trace;
 pub mod violations;
+pub mod vitals;
 pub mod worker;

@@ -110,10 +110,13 @@ impl Running {
         W: Future<Output = ()> + Send + 'static,
     {
         let (service, stop) = (self.service, self.stop.clone());
+        let panics = metrics::counter!("otdel_task_panics_total", "service" => service, "task" => name);
+        // A panic is then seen as a step from 0.
+        panics.increment(0);
         self.tasks.spawn(async move {
             while let Err(panic) = tokio::spawn(make(stop.clone())).await {
                 tracing::error!(service, task = name, %panic, "task panicked, beginning again");
-                metrics::counter!("otdel_task_panics_total", "service" => service, "task" => name).increment(1);
+                panics.increment(1);
                 stop.run_until_cancelled(clock::pause(PAUSE)).await;
             }
         });

@@ -1,5 +1,7 @@
 //! Logs, traces and metrics of a process.
 
+mod described;
+
 use std::{
     io::{IsTerminal as _, stderr},
     sync::Mutex,
@@ -52,7 +54,13 @@ const TALKATIVE: [&str; 8] = ["h2", "hyper", "hyper_util", "opentelemetry", "rus
 /// The buckets of every duration, in seconds.
 const SECONDS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 
-/// How often what was recorded is put into its buckets where nobody reads it.
+/// The buckets of what may be late by hours after an outage.
+const LONG_SECONDS: [f64; 12] = [0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0, 300.0, 1800.0, 7200.0];
+
+/// What may be late by hours.
+const LATE: [&str; 3] = ["otdel_feed_lag_seconds", "otdel_follow_lag_seconds", "otdel_hand_on_lateness_seconds"];
+
+/// How often what was recorded is put into its buckets where nobody reads it, and the process's own figures are taken.
 const UPKEEP: Duration = Duration::from_secs(5);
 
 /// Why telemetry cannot be set up.
@@ -93,15 +101,15 @@ pub fn init(settings: &Settings) -> Result<Telemetry, BadTelemetry> {
     let traces = settings.otlp_endpoint.as_deref().map(|endpoint| exporter(endpoint, &settings.service)).transpose()?;
     let spans = traces.as_ref().map(|traces| tracing_opentelemetry::layer().with_tracer(traces.tracer("otdel")));
     let filter = EnvFilter::builder().parse(&settings.filter)?;
+    // The filter is for lines: a process that logs little is traced all the same.
     Registry::default()
-        .with(spans)
-        .with(lines(settings.format))
-        .with(filter)
+        .with(spans.with_filter(filter_fn(is_traced)))
+        .with(lines(settings.format).with_filter(filter))
         .with(filter_fn(is_discreet))
         .try_init()?;
-    let metrics = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
-        .install_recorder()?;
+    let metrics = recorder()?.install_recorder()?;
+    described::describe();
+    metrics::gauge!("otdel_build_info", "version" => env!("CARGO_PKG_VERSION")).set(1);
     *installed = Some(metrics.clone());
     let upkeep = AbortOnDropHandle::new(tokio::spawn(keep_up(metrics.clone())));
     Ok(Telemetry { metrics, traces, _upkeep: Some(upkeep) })
@@ -122,6 +130,20 @@ impl Drop for Telemetry {
             tracing::warn!(%error, "the last traces were not sent");
         }
     }
+}
+
+fn recorder() -> Result<PrometheusBuilder, BuildError> {
+    let all = Matcher::Suffix("_seconds".to_owned());
+    let recorder = PrometheusBuilder::new().set_buckets_for_metric(all, &SECONDS)?;
+    let late = |recorder: PrometheusBuilder, name: &&str| {
+        recorder.set_buckets_for_metric(Matcher::Full((*name).to_owned()), &LONG_SECONDS)
+    };
+    LATE.iter().try_fold(recorder, late)
+}
+
+/// Whether a span is part of a trace, or a line is told in its span: our own, those of every call.
+fn is_traced(of: &Metadata<'_>) -> bool {
+    *of.level() <= Level::INFO && of.target().starts_with("otdel")
 }
 
 /// Whether a line may be written at all.
@@ -147,9 +169,13 @@ fn exporter(endpoint: &str, service: &str) -> Result<SdkTracerProvider, Exporter
     Ok(SdkTracerProvider::builder().with_batch_exporter(exporter).with_resource(resource).build())
 }
 
-/// Puts what was recorded into its buckets now and then: it would pile up where nobody reads the metrics.
+/// Puts what was recorded into its buckets now and then, because it would pile up where nobody reads the metrics, and
+/// takes the process's own figures: its memory, processor time, threads and files.
 async fn keep_up(metrics: PrometheusHandle) {
+    let process = metrics_process::Collector::default();
+    process.describe();
     loop {
+        process.collect();
         clock::pause(UPKEEP).await;
         metrics.run_upkeep();
     }

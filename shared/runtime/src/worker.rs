@@ -31,11 +31,16 @@ pub trait Due: Send + Sync + 'static {
 /// tried again after a pause; none ends the loop.
 pub async fn run(core: Core, worker: Arc<dyn Due>, stop: CancellationToken) {
     let mut pause = SHORTEST_PAUSE;
+    let failures =
+        metrics::counter!("otdel_worker_failures_total", "service" => core.service, "worker" => worker.name());
+    // A failure is then seen as a step from 0.
+    failures.increment(0);
     while !stop.is_cancelled() {
         let wait = async {
             match run_or_look(&core, worker.clone()).await {
                 Ok(look) => {
                     pause = SHORTEST_PAUSE;
+                    measure(&core, worker.as_ref(), &look);
                     match look {
                         Look::Again => {}
                         // Somebody else holds what is due: its row is locked.
@@ -44,6 +49,7 @@ pub async fn run(core: Core, worker: Arc<dyn Due>, stop: CancellationToken) {
                     }
                 }
                 Err(fault) => {
+                    failures.increment(1);
                     tracing::warn!(worker = worker.name(), reason = fault.reason, cause = ?fault.cause, "worker failed, trying again");
                     clock::pause(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
@@ -67,6 +73,15 @@ enum Look {
         /// The earliest deadline that waits.
         next: Option<DateTime<Utc>>,
     },
+}
+
+/// Says how long the oldest work has waited. Where there is more to do than a batch, the next look tells.
+fn measure(core: &Core, worker: &dyn Due, look: &Look) {
+    if let Look::Nothing { now, next } = look {
+        let overdue = next.and_then(|due| (*now - due).to_std().ok()).unwrap_or_default();
+        metrics::gauge!("otdel_due_overdue_seconds", "service" => core.service, "worker" => worker.name())
+            .set(overdue.as_secs_f64());
+    }
 }
 
 /// Does a batch of what is due, or looks when to do so again. The batch runs in a task of its own and counts as a unit of

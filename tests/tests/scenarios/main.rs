@@ -22,3 +22,4 @@ mod reports;
 mod scope;
 mod shutdown;
 mod story;
+mod trace;

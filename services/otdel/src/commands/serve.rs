@@ -107,5 +107,8 @@ fn write_addresses(path: PathBuf, roles: &[Role], node: &Node) -> Result<()> {
         let address = node.address(*role).with_context(|| format!("{} does not listen", role.name()))?;
         writeln!(text, "{} {address}", role.name())?;
     }
+    if let Some(address) = node.admin_address() {
+        writeln!(text, "admin {address}")?;
+    }
     private::write_file(&path, text.as_bytes())
 }

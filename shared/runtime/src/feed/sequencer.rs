@@ -62,6 +62,9 @@ impl Look {
 /// It has a connection of its own, so that calls that hold the whole pool do not hold up the feed.
 pub(crate) async fn run(feed: Feed, stop: CancellationToken) {
     let (mut session, mut pause) = (None, SHORTEST_PAUSE);
+    let failures = metrics::counter!("otdel_feed_failures_total", "service" => feed.core().service);
+    // A failure is then seen as a step from 0.
+    failures.increment(0);
     while !stop.is_cancelled() {
         let (committed, began) = (feed.core().committed.notified(), Instant::now());
         let looked = look(&feed, session.take()).await;
@@ -81,6 +84,7 @@ pub(crate) async fn run(feed: Feed, stop: CancellationToken) {
                     }
                 }
                 Err(fault) => {
+                    failures.increment(1);
                     tracing::warn!(reason = fault.reason, cause = ?fault.cause, "events were not numbered, trying again");
                     clock::pause(pause).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);

@@ -90,14 +90,20 @@ impl Reader {
         self.following.0.follower.apply(db, self.generation, event, now).await
     }
 
+    /// Says where the live build stands.
+    pub(super) fn place(&self, position: i64) {
+        let labels = [("follower", self.following.name()), ("source", self.source.name())];
+        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; positions stay below 2^53")]
+        metrics::gauge!("otdel_follow_position", &labels).set(position as f64);
+    }
+
     fn measure(&self, events: usize, position: i64, occur_time: Option<DateTime<Utc>>) {
         let labels = [("follower", self.following.name()), ("source", self.source.name())];
         metrics::counter!("otdel_follow_events_total", &labels).increment(events as u64);
         if !self.live {
             return;
         }
-        #[expect(clippy::cast_precision_loss, reason = "a gauge is a float; positions stay below 2^53")]
-        metrics::gauge!("otdel_follow_position", &labels).set(position as f64);
+        self.place(position);
         if let Some(occur_time) = occur_time {
             let age = (self.following.0.core.clock.now() - occur_time).to_std().unwrap_or_default();
             metrics::histogram!("otdel_follow_lag_seconds", &labels).record(age.as_secs_f64());

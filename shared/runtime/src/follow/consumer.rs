@@ -22,6 +22,9 @@ const SETTINGS: [(&str, &str); 1] = [("idle_session_timeout", "45s")];
 /// How often a replica asks whether it may take over.
 const TURN: Duration = Duration::from_millis(250);
 
+/// What can hold a follower up: the source, a gap in its feed, an event that cannot be applied, something here.
+const TROUBLES: [&str; 4] = ["source", "gap", "event", "here"];
+
 const SHORTEST_PAUSE: Duration = Duration::from_millis(50);
 
 /// A source that was away is read again within this time after it is back.
@@ -32,6 +35,7 @@ const LONGEST_PAUSE: Duration = Duration::from_secs(2);
 /// them to run after all, the cursor lets through only one.
 pub(super) async fn run(following: Following, source: Source, stop: CancellationToken) {
     let mut pause = SHORTEST_PAUSE;
+    begin_at_zero(&following, source);
     while !stop.is_cancelled() {
         let mut consumer = Consumer { following: following.clone(), source, stop: stop.clone(), went_well: false };
         let stopped = consumer.hold_office().await;
@@ -43,6 +47,20 @@ pub(super) async fn run(following: Following, source: Source, stop: Cancellation
         }
         stop.run_until_cancelled(clock::pause(pause)).await;
         pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+/// What goes wrong is then seen as a step from 0.
+fn begin_at_zero(following: &Following, source: Source) {
+    let (follower, source) = (following.name(), source.name());
+    metrics::counter!("otdel_follow_data_loss_total", "follower" => follower, "source" => source).increment(0);
+    metrics::counter!("otdel_follow_digests_differ_total", "follower" => follower).increment(0);
+    for reason in TROUBLES {
+        metrics::counter!(
+            "otdel_follow_troubles_total",
+            "follower" => follower, "source" => source, "reason" => reason
+        )
+        .increment(0);
     }
 }
 
@@ -89,6 +107,8 @@ impl Consumer {
         let generation = store::prepare(db, name, self.following.0.follower.sources()).await?;
         let at = store::at(&mut *db, name, generation, self.source).await?;
         let reader = Reader { following: self.following.clone(), source: self.source, generation, live: true };
+        // Said before anything comes, or a follower that is stuck from the start would look like one that is not there.
+        reader.place(at.position);
         let mut lane = Lane::open(reader, at).await?;
         let mut pause = SHORTEST_PAUSE;
         while let Some(received) = self.stop.clone().run_until_cancelled(lane.receive()).await {

@@ -66,6 +66,8 @@ impl Rpc {
     }
 
     fn by(way: Way, peer: &'static str, caller: &'static str) -> Self {
+        // A retry is then seen as a step from 0.
+        metrics::counter!("otdel_rpc_retries_total", "peer" => peer).increment(0);
         Self(Arc::new(Inner { peer, caller, way, budget: Budget::default() }))
     }
 

@@ -215,14 +215,15 @@ impl AsyncWrite for Io {
 /// The places for connections to a listener: so many in all, and so many for one address.
 #[derive(Clone, Debug)]
 pub(super) struct Places {
+    service: &'static str,
     limits: Limits,
     taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
     all: TaskTracker,
 }
 
 impl Places {
-    pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, taken: Arc::default(), all: TaskTracker::new() }
+    pub(super) fn new(service: &'static str, limits: Limits) -> Self {
+        Self { service, limits, taken: Arc::default(), all: TaskTracker::new() }
     }
 
     /// A place for one more connection from an address, if there is one.
@@ -236,7 +237,8 @@ impl Places {
             return None;
         }
         taken.insert(address, of_address + 1);
-        Some(Place { address, taken: self.taken.clone(), _one: self.all.token() })
+        metrics::gauge!("otdel_connections", "service" => self.service).increment(1);
+        Some(Place { service: self.service, address, taken: self.taken.clone(), _one: self.all.token() })
     }
 
     /// Waits until no connection is left.
@@ -249,6 +251,7 @@ impl Places {
 /// A connection's place, given back where it is dropped.
 #[derive(Debug)]
 pub(super) struct Place {
+    service: &'static str,
     address: IpAddr,
     taken: Arc<Mutex<HashMap<IpAddr, usize>>>,
     _one: TaskTrackerToken,
@@ -256,6 +259,7 @@ pub(super) struct Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
+        metrics::gauge!("otdel_connections", "service" => self.service).decrement(1);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(of_address) = taken.get_mut(&self.address) {
             *of_address -= 1;
@@ -279,7 +283,7 @@ mod tests {
     use super::*;
 
     fn places(connections: usize, connections_per_address: usize) -> Places {
-        Places::new(Limits { connections, connections_per_address, ..Limits::default() })
+        Places::new("leads", Limits { connections, connections_per_address, ..Limits::default() })
     }
 
     fn ip(text: &str) -> IpAddr {

@@ -26,6 +26,7 @@ impl Health {
     /// Says whether the role is ready: for all of it (the empty name) and for each of its gRPC services.
     pub async fn set_ready(&self, ready: bool) {
         self.ready.store(ready, Ordering::SeqCst);
+        metrics::gauge!("otdel_ready", "service" => self.service).set(f64::from(u8::from(ready)));
         let status = if ready { ServingStatus::Serving } else { ServingStatus::NotServing };
         self.reporter.set_service_status("", status).await;
         for name in services_of(self.service) {

@@ -17,7 +17,7 @@ use tower_http::catch_panic::ResponseForPanic;
 use tracing::{Instrument as _, field};
 use uuid::Uuid;
 
-use super::{Limits, REQUEST_ID_HEADER, answer::refused, method::method_of, timeout};
+use super::{Limits, REQUEST_ID_HEADER, answer::refused, code::name_of, method::method_of, timeout};
 use crate::{call::Deadline, fault::Fault, trace};
 
 /// Opens a span for the call, a child of the caller's, and names it in the answer.
@@ -31,18 +31,39 @@ pub(super) async fn span(State(service): State<&'static str>, request: Request, 
         "rpc",
         otel.name = field::Empty,
         otel.kind = "server",
+        otel.status_code = field::Empty,
         rpc.method = method.map_or("other", |method| method.path),
         rpc.id = id,
+        rpc.status = field::Empty,
     );
     if let Some(method) = method {
         span.record("otel.name", format!("{service}.{}", method.name));
     }
     trace::follow_on(&span, request.headers());
-    let mut response = next.run(request).instrument(span).await;
+    let mut response = next.run(request).instrument(span.clone()).await;
+    // A refusal comes in the headers. Of a stream this tells only how it began.
+    let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
+    span.record("rpc.status", name_of(code));
+    if is_our_fault(code) {
+        span.record("otel.status_code", "ERROR");
+    }
     if let Ok(id) = HeaderValue::try_from(id) {
         response.headers_mut().insert(REQUEST_ID_HEADER, id);
     }
     response
+}
+
+/// Whether a code says that something is wrong here; what the caller did wrong is an answer like any other.
+fn is_our_fault(code: Code) -> bool {
+    matches!(
+        code,
+        Code::Unknown
+            | Code::DeadlineExceeded
+            | Code::Unimplemented
+            | Code::Internal
+            | Code::Unavailable
+            | Code::DataLoss
+    )
 }
 
 /// Gives tonic's own refusals the shape of ours. tonic answers a message that cannot be decoded with INTERNAL and one

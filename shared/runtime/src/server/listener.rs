@@ -103,7 +103,7 @@ mod tests {
                 _ => listener.accept().await,
             }
         };
-        let _accepted = next("leads", &Places::new(Limits::default()), accept).await;
+        let _accepted = next("leads", &Places::new("leads", Limits::default()), accept).await;
         assert_eq!(asked.load(Ordering::SeqCst), 1001);
         // 10 + 20 + 40 + 80 + 160 ms for the first five, nothing for the others.
         assert!(began.elapsed() >= Duration::from_millis(310), "{:?}", began.elapsed());

@@ -83,7 +83,9 @@ pub struct Serving {
 pub fn serve(listener: Listener, what: Serve) -> Result<Serving, Unservable> {
     let (service, patience) = (what.service, Patience::of(what.kind, &what.limits));
     let address = listener.local_addr()?;
-    let (calls, places) = (TaskTracker::new(), Places::new(what.limits.clone()));
+    // A refusal is then seen as a step from 0.
+    metrics::counter!("otdel_connections_refused_total", "service" => service).increment(0);
+    let (calls, places) = (TaskTracker::new(), Places::new(service, what.limits.clone()));
     let (stopping, kill) = (CancellationToken::new(), CancellationToken::new());
     let at_door = Arc::new(Door { service, kind: what.kind, calls: calls.clone(), stopping: stopping.clone() });
     let mut server = settings(what.kind);
