@@ -1,7 +1,7 @@
 //! The reporting service: named reports from read models that are built from the feeds of leads, contracts and billing.
 //!
 //! Nobody enters a figure here (R3): the one writer is the follower of the feeds, and a rebuild from their first events
-//! proves that the live rows are what the events say. Every report is one statement over rows of facts, read in one
+//! proves that the live rows are what the events say. Every report is one statement over sums of facts, read in one
 //! repeatable-read transaction together with how far the feeds have been read, so that its figures and its freshness
 //! belong together. Contracts are followed too, although no report counts them yet: a caller may wait for a change of
 //! theirs, and a report tells how far it has read them.

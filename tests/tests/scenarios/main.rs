@@ -22,4 +22,5 @@ mod reports;
 mod scope;
 mod shutdown;
 mod story;
+mod sums;
 mod trace;

@@ -319,9 +319,34 @@ async fn a_changed_row_is_found_by_a_rebuild_which_then_changes_nothing() {
         sqlx::query(back).execute(&pool).await.unwrap();
         assert_eq!(projection(&suite.admin).await, honest, "{back}");
     }
+    // A sum is no fact: the content stays, and still no build takes the place of one whose reports are wrong.
+    for (sum, change, back) in [
+        ("lead_sum", "set won = won + 1", "set won = won - 1"),
+        ("won_sum", "set days = days + 1", "set days = days - 1"),
+        ("worth_sum", "set amount = amount + 1", "set amount = amount - 1"),
+        ("stage_sum", "set standing = standing + 1", "set standing = standing - 1"),
+        ("money_sum", "set paid = paid + 1", "set paid = paid - 1"),
+        ("debt_sum", "set paid = paid + 1", "set paid = paid - 1"),
+    ] {
+        sqlx::query(AssertSqlSafe(format!("update {sum} {change}"))).execute(&pool).await.unwrap();
+        assert_eq!(projection(&suite.admin).await, honest, "{sum}");
+        let refused = rebuild(&suite.admin).await.expect_err(sum);
+        assert_eq!(reason(&refused), (Code::DataLoss, "DIGESTS_DIFFER".into()), "{sum}: {refused:?}");
+        let told = refused.get_details_error_info().unwrap().metadata;
+        assert_eq!(told["live"], format!("{} with wrong {sum}", honest.digest));
+        assert_eq!(told["rebuilt"], honest.digest);
+        sqlx::query(AssertSqlSafe(format!("update {sum} {back}"))).execute(&pool).await.unwrap();
+    }
     let left: i64 = sqlx::query_scalar(
         "select (select count(*) from lead where generation <> 1) + (select count(*) from deal where generation <> 1)
               + (select count(*) from allocation where generation <> 1)
+              + (select count(*) from lead_sum where generation <> 1)
+              + (select count(*) from won_sum where generation <> 1)
+              + (select count(*) from worth_sum where generation <> 1)
+              + (select count(*) from stage_sum where generation <> 1)
+              + (select count(*) from money_sum where generation <> 1)
+              + (select count(*) from debt_sum where generation <> 1)
+              + (select count(*) from content where generation <> 1)
               + (select count(*) from cursor where generation <> 1)",
     )
     .fetch_one(&pool)

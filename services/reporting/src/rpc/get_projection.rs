@@ -14,5 +14,5 @@ pub(super) async fn get_projection(
     wrong.into_result()?;
 
     let snapshot = Snapshot::open(&app, &call, &call.msg.at_least).await?;
-    Ok(pb::GetProjectionResponse { projection: Some(snapshot.prove(&call).await?) })
+    Ok(pb::GetProjectionResponse { projection: Some(snapshot.prove().await?) })
 }

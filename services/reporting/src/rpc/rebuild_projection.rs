@@ -21,5 +21,5 @@ pub(super) async fn rebuild_projection(
     // The build goes on when the caller's time is over; this call does not wait for it any longer.
     app.feeds.rebuild(seen, call.time_left()).await?;
     let snapshot = Snapshot::open(&app, &call, &[]).await?;
-    Ok(pb::RebuildProjectionResponse { projection: Some(snapshot.prove(&call).await?) })
+    Ok(pb::RebuildProjectionResponse { projection: Some(snapshot.prove().await?) })
 }

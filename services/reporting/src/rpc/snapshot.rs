@@ -1,16 +1,11 @@
 //! The rows of a report and how far the feeds had been read, as they were at one instant.
 
-use std::time::Duration;
-
 use otdel_api::reporting as pb;
 use otdel_runtime::{call::Call, convert::timestamp, follow::Reached};
 use sqlx::{PgConnection, Postgres, Transaction};
 
 use super::present;
 use crate::{Reporting, error::Error, store, workers::SOURCES};
-
-/// What of the caller's time is left for the refusal when the digest is given up.
-const WAY_BACK: Duration = Duration::from_millis(100);
 
 const BEGIN: &str = "begin isolation level repeatable read read only; set local plan_cache_mode = force_custom_plan";
 
@@ -41,14 +36,10 @@ impl Snapshot {
         (&mut self.tx, generation)
     }
 
-    /// Ends the transaction and tells which build it was, with its digest. The digest reads every row, for which a
-    /// session's statements have not the time; it is given up when the caller's time is over.
-    pub(super) async fn prove<T>(mut self, call: &Call<T>) -> Result<pb::Projection, Error> {
+    /// Ends the transaction and tells which build it was, with its digest.
+    pub(super) async fn prove(mut self) -> Result<pb::Projection, Error> {
         let (db, generation) = self.build();
-        if let Some(left) = call.time_left() {
-            store::build::allow(db, left.saturating_sub(WAY_BACK)).await?;
-        }
-        let digest = store::build::digest(db, generation).await.map_err(Error::of_digest)?;
+        let digest = store::build::digest(db, generation).await?;
         self.tx.commit().await?;
         Ok(present::projection(generation, &self.reached, digest))
     }

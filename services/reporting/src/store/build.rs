@@ -1,45 +1,81 @@
 //! Statements about a build of the read model as a whole.
 
-use std::time::Duration;
-
 use sqlx::PgConnection;
 
-/// Lets the statements of this transaction run for so long, whatever the session allows.
-pub(crate) async fn allow(db: &mut PgConnection, time: Duration) -> sqlx::Result<()> {
-    // 0 would be no limit.
-    let millis = time.as_millis().clamp(1, i32::MAX.unsigned_abs().into());
-    sqlx::query!("select set_config('statement_timeout', $1, true) as allowed", millis.to_string())
-        .fetch_one(db)
-        .await?;
-    Ok(())
-}
-
-/// Computes the SHA-256 of a build in hexadecimal digits: of each table the digests of its rows in the order of their keys, then of those.
-///
-/// A row is its JSON without the generation, so that a column cannot be forgotten here and no setting of the session
-/// changes how a date is written. Rows are digested one by one because a text of them all would pass the gigabyte that
-/// PostgreSQL allows long before their digests do.
+/// The SHA-256 of what a build holds, in hexadecimal digits, as the database keeps it with every fact: of its tables with
+/// their numbers of rows and the digests of those rows.
 pub(crate) async fn digest(db: &mut PgConnection, generation: i64) -> sqlx::Result<String> {
     sqlx::query_scalar!(
-        r#"select encode(sha256(
-               (select sha256(coalesce(string_agg(sha256(convert_to((to_jsonb(l) - 'generation')::text, 'UTF8')), ''
-                           order by l.lead_id), ''))
-                from reporting.lead l where l.generation = $1)
-               || (select sha256(coalesce(string_agg(sha256(convert_to((to_jsonb(d) - 'generation')::text, 'UTF8')), ''
-                           order by d.deal_id), ''))
-                   from reporting.deal d where d.generation = $1)
-               || (select sha256(coalesce(string_agg(sha256(convert_to((to_jsonb(s) - 'generation')::text, 'UTF8')), ''
-                           order by s.deal_id, s.stage collate "C"), ''))
-                   from reporting.stage_entry s where s.generation = $1)
-               || (select sha256(coalesce(string_agg(sha256(convert_to((to_jsonb(i) - 'generation')::text, 'UTF8')), ''
-                           order by i.invoice_id), ''))
-                   from reporting.invoice i where i.generation = $1)
-               || (select sha256(coalesce(string_agg(sha256(convert_to((to_jsonb(a) - 'generation')::text, 'UTF8')), ''
-                           order by a.position, a.part), ''))
-                   from reporting.allocation a where a.generation = $1)), 'hex') as "digest!""#,
+        r#"select encode(sha256(convert_to(coalesce(string_agg(
+                      fact_table || ' ' || facts || ' ' || digest, E'\n' order by fact_table), ''), 'UTF8')), 'hex')
+                  as "digest!"
+           from reporting.content
+           where generation = $1"#,
         generation,
     )
     .fetch_one(db)
+    .await
+}
+
+/// Computes the same from every row, in seconds over a million of them.
+pub(crate) async fn recounted_digest(db: &mut PgConnection, generation: i64) -> sqlx::Result<String> {
+    sqlx::query_scalar!(
+        r#"select encode(sha256(convert_to(coalesce(string_agg(
+                      fact_table || ' ' || facts || ' ' || digest, E'\n' order by fact_table), ''), 'UTF8')), 'hex')
+                  as "digest!"
+           from reporting.content_recount
+           where generation = $1"#,
+        generation,
+    )
+    .fetch_one(db)
+    .await
+}
+
+/// Tells which tables of sums do not hold what their facts make. Sums of nothing do not count: which of them there are
+/// depends on the order in which the facts came.
+pub(crate) async fn wrong_sums(db: &mut PgConnection, generation: i64) -> sqlx::Result<Vec<String>> {
+    sqlx::query_scalar!(
+        r#"select sum_table as "sum_table!"
+           from (select 'lead_sum' as sum_table,
+                        (select bit_xor(reporting.digest_of(to_jsonb(s))) from reporting.lead_sum s
+                         where generation = $1 and (leads <> 0 or won <> 0)) as kept,
+                        (select bit_xor(reporting.digest_of(to_jsonb(s))) from reporting.lead_recount s
+                         where generation = $1) as recounted
+                 union all
+                 select 'won_sum',
+                        (select bit_xor(reporting.digest_of(to_jsonb(s))) from reporting.won_sum s
+                         where generation = $1 and won <> 0),
+                        (select bit_xor(reporting.digest_of(to_jsonb(s))) from reporting.won_recount s
+                         where generation = $1)
+                 union all
+                 select 'worth_sum',
+                        (select bit_xor(reporting.digest_of(to_jsonb(s))) from reporting.worth_sum s
+                         where generation = $1 and (won <> 0 or amount <> 0)),
+                        (select bit_xor(reporting.digest_of(to_jsonb(s))) from reporting.worth_recount s
+                         where generation = $1)
+                 union all
+                 select 'stage_sum',
+                        (select bit_xor(reporting.digest_of(to_jsonb(s))) from reporting.stage_sum s
+                         where generation = $1 and (entered <> 0 or standing <> 0)),
+                        (select bit_xor(reporting.digest_of(to_jsonb(s))) from reporting.stage_recount s
+                         where generation = $1)
+                 union all
+                 select 'money_sum',
+                        (select bit_xor(reporting.digest_of(to_jsonb(s))) from reporting.money_sum s
+                         where generation = $1 and (invoices, net, vat, gross, parts, paid) <> (0, 0, 0, 0, 0, 0)),
+                        (select bit_xor(reporting.digest_of(to_jsonb(s))) from reporting.money_recount s
+                         where generation = $1)
+                 union all
+                 select 'debt_sum',
+                        (select bit_xor(reporting.digest_of(to_jsonb(s))) from reporting.debt_sum s
+                         where generation = $1 and (invoices, invoiced, parts, paid) <> (0, 0, 0, 0)),
+                        (select bit_xor(reporting.digest_of(to_jsonb(s))) from reporting.debt_recount s
+                         where generation = $1)) as compared
+           where kept is distinct from recounted
+           order by 1"#,
+        generation,
+    )
+    .fetch_all(db)
     .await
 }
 
@@ -49,6 +85,13 @@ pub(crate) async fn discard(db: &mut PgConnection, generation: i64) -> sqlx::Res
     sqlx::query!("delete from reporting.deal where generation = $1", generation).execute(&mut *db).await?;
     sqlx::query!("delete from reporting.stage_entry where generation = $1", generation).execute(&mut *db).await?;
     sqlx::query!("delete from reporting.invoice where generation = $1", generation).execute(&mut *db).await?;
-    sqlx::query!("delete from reporting.allocation where generation = $1", generation).execute(db).await?;
+    sqlx::query!("delete from reporting.allocation where generation = $1", generation).execute(&mut *db).await?;
+    sqlx::query!("delete from reporting.lead_sum where generation = $1", generation).execute(&mut *db).await?;
+    sqlx::query!("delete from reporting.won_sum where generation = $1", generation).execute(&mut *db).await?;
+    sqlx::query!("delete from reporting.worth_sum where generation = $1", generation).execute(&mut *db).await?;
+    sqlx::query!("delete from reporting.stage_sum where generation = $1", generation).execute(&mut *db).await?;
+    sqlx::query!("delete from reporting.money_sum where generation = $1", generation).execute(&mut *db).await?;
+    sqlx::query!("delete from reporting.debt_sum where generation = $1", generation).execute(&mut *db).await?;
+    sqlx::query!("delete from reporting.content where generation = $1", generation).execute(db).await?;
     Ok(())
 }

@@ -35,7 +35,7 @@ impl From<Row> for StageCount {
 }
 
 /// Counts the deals of a build that `scope` reaches by stage: of each pipeline version the stages in the order in which
-/// deals first reached them, then the ends.
+/// deals first reached them, whoever's deals, then the ends.
 pub(crate) async fn count(
     db: &mut PgConnection,
     generation: i64,
@@ -46,26 +46,18 @@ pub(crate) async fn count(
     let (from, to) = super::months(filter);
     let rows = sqlx::query_as!(
         Row,
-        r#"with counted as materialized (
-               select deal_id, pipeline_id, stage, state
-               from reporting.deal
-               where generation = $1 and ($2 or owner_id = $3 or team_id = any($4))
-                 and ($5::date is null or open_month >= $5) and ($6::date is null or open_month <= $6)
-                 and ($7::uuid is null or owner_id = $7) and ($8::uuid is null or team_id = $8)
-                 and ($9::uuid is null or pipeline_id = $9))
-           select pipeline_id as "pipeline_id!", stage as "stage!", entered as "entered!", standing as "standing!"
-           from (select deal.pipeline_id, entry.stage, count(*) as entered,
-                        count(*) filter (where deal.state = 'open' and deal.stage = entry.stage) as standing,
-                        0 as part, min(entry.position) as first_position
-                 from counted deal
-                 join reporting.stage_entry entry on entry.generation = $1 and entry.deal_id = deal.deal_id
-                 group by deal.pipeline_id, entry.stage
-                 union all
-                 select pipeline_id, '(' || state || ')', count(*), count(*), case state when 'won' then 1 else 2 end, 0
-                 from counted
-                 where state <> 'open'
-                 group by pipeline_id, state) as row
-           order by pipeline_id, part, first_position"#,
+        r#"select pipeline_id, stage, entered as "entered!", standing as "standing!"
+           from (select pipeline_id, part, stage, sum(entered)::bigint as entered, sum(standing)::bigint as standing
+                 from reporting.stage_sum
+                 where generation = $1 and whole = $10 and ($2 or owner_id = $3 or team_id = any($4))
+                   and ($5::date is null or month >= $5) and ($6::date is null or month <= $6)
+                   and ($7::uuid is null or owner_id = $7) and ($8::uuid is null or team_id = $8)
+                   and ($9::uuid is null or pipeline_id = $9)
+                 group by pipeline_id, part, stage
+                 having sum(entered) > 0) as place
+           order by pipeline_id, part, (select min(position) from reporting.stage_entry entry
+                                        where entry.generation = $1 and entry.pipeline_id = place.pipeline_id
+                                          and entry.stage = place.stage)"#,
         generation,
         scope.all,
         scope.me,
@@ -75,6 +67,7 @@ pub(crate) async fn count(
         filter.owner.map(|owner| owner.0),
         filter.team.map(|team| team.0),
         pipeline.map(|pipeline| pipeline.0),
+        super::is_whole(scope, filter),
     )
     .fetch_all(db)
     .await?;

@@ -83,9 +83,9 @@ async fn open(db: &mut PgConnection, generation: i64, position: i64, deal: &Open
              select $1, $2, lead_id, $4, $5, $6, $7, 'open', $8, receive_date, channel, origin
              from reporting.lead
              where generation = $1 and lead_id = $3
-             returning deal_id, stage)
-         insert into reporting.stage_entry (generation, deal_id, stage, position)
-         select $1, deal_id, stage, $9 from opened",
+             returning deal_id, pipeline_id, stage)
+         insert into reporting.stage_entry (generation, deal_id, pipeline_id, stage, position)
+         select $1, deal_id, pipeline_id, stage, $9 from opened",
         generation,
         deal.deal.0,
         deal.lead.0,
@@ -105,9 +105,10 @@ async fn open(db: &mut PgConnection, generation: i64, position: i64, deal: &Open
 async fn enter(db: &mut PgConnection, generation: i64, position: i64, deal: DealId, stage: &str) -> sqlx::Result<u64> {
     let done = sqlx::query!(
         "with moved as (
-             update reporting.deal set stage = $3 where generation = $1 and deal_id = $2 returning deal_id)
-         insert into reporting.stage_entry as entry (generation, deal_id, stage, position)
-         select $1, deal_id, $3, $4 from moved
+             update reporting.deal set stage = $3 where generation = $1 and deal_id = $2
+             returning deal_id, pipeline_id)
+         insert into reporting.stage_entry as entry (generation, deal_id, pipeline_id, stage, position)
+         select $1, deal_id, pipeline_id, $3, $4 from moved
          on conflict (generation, deal_id, stage) do update set position = entry.position",
         generation,
         deal.0,

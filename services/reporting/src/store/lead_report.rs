@@ -30,16 +30,17 @@ pub(crate) async fn count(
 ) -> sqlx::Result<Vec<LeadCount>> {
     let (from, to) = super::months(filter);
     let rows = sqlx::query!(
-        r#"select month, origin, channel as "channel: Channel", count(*) as "leads!",
-                  count(*) filter (where won) as "won!"
-           from (select case when $9 then receive_month end as month, case when $10 then origin end as origin,
-                        case when $11 then channel end as channel, won
-                 from reporting.lead
-                 where generation = $1
+        r#"select month, origin, channel as "channel: Channel", sum(leads)::bigint as "leads!",
+                  sum(won)::bigint as "won!"
+           from (select case when $9 then month end as month, case when $10 then origin end as origin,
+                        case when $11 then channel end as channel, leads, won
+                 from reporting.lead_sum
+                 where generation = $1 and whole = $12
                    and ($2 or owner_id = $3 or team_id = any($4) or (team_id is null and $4 <> '{}'))
-                   and ($5::date is null or receive_month >= $5) and ($6::date is null or receive_month <= $6)
+                   and ($5::date is null or month >= $5) and ($6::date is null or month <= $6)
                    and ($7::uuid is null or owner_id = $7) and ($8::uuid is null or team_id = $8)) as lead
-           group by month, origin, channel"#,
+           group by month, origin, channel
+           having sum(leads) > 0"#,
         generation,
         scope.all,
         scope.me,
@@ -51,6 +52,7 @@ pub(crate) async fn count(
         by.has(Dimension::Month),
         by.has(Dimension::Origin),
         by.has(Dimension::Channel),
+        super::is_whole(scope, filter),
     )
     .fetch_all(db)
     .await?;

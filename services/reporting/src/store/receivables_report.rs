@@ -31,8 +31,6 @@ impl TryFrom<Row> for Debt {
 
 /// Sums what clients owe for the deals of a build that `scope` reaches, by currency, largest debt first, after the place
 /// that `after` names. What belongs to a deal that is not known yet has no owner, so that only who reaches everything sees it.
-///
-/// Invoices and payments are joined with their deals by themselves: only then can the few of one owner be found by them.
 pub(crate) async fn list(
     db: &mut PgConnection,
     generation: i64,
@@ -41,29 +39,63 @@ pub(crate) async fn list(
     after: Option<&Place>,
     limit: i64,
 ) -> sqlx::Result<Vec<Debt>> {
-    let rows = sqlx::query_as!(
+    let rows = if scope.all {
+        whole(db, generation, client, after, limit).await?
+    } else {
+        reached(db, generation, scope, client, after, limit).await?
+    };
+    rows.into_iter().map(Debt::try_from).collect()
+}
+
+/// The debts over all: one row a client and currency, found in their order.
+async fn whole(
+    db: &mut PgConnection,
+    generation: i64,
+    client: Option<ClientId>,
+    after: Option<&Place>,
+    limit: i64,
+) -> sqlx::Result<Vec<Row>> {
+    sqlx::query_as!(
         Row,
-        r#"select client_id as "client_id!", currency as "currency!", invoiced as "invoiced!", paid as "paid!",
-                  outstanding as "outstanding!"
-           from (select client_id, currency, sum(invoiced)::bigint as invoiced, sum(paid)::bigint as paid,
-                        sum(invoiced - paid)::bigint as outstanding
-                 from (select i.client_id, i.currency, sum(i.gross) as invoiced, 0 as paid
-                       from reporting.invoice i
-                       left join reporting.deal d on d.generation = $1 and d.deal_id = i.deal_id
-                       where i.generation = $1 and ($2 or d.owner_id = $3 or d.team_id = any($4))
-                         and ($5::uuid is null or i.client_id = $5)
-                       group by i.client_id, i.currency
-                       union all
-                       select a.client_id, a.currency, 0, sum(a.amount)
-                       from reporting.allocation a
-                       left join reporting.deal d on d.generation = $1 and d.deal_id = a.deal_id
-                       where a.generation = $1 and ($2 or d.owner_id = $3 or d.team_id = any($4))
-                         and ($5::uuid is null or a.client_id = $5)
-                       group by a.client_id, a.currency) as part
-                 group by client_id, currency) as debt
-           where $6::bpchar is null or currency > $6
-              or (currency = $6 and (outstanding < $7::bigint or (outstanding = $7 and client_id > $8::uuid)))
-           order by currency, outstanding desc, client_id
+        r#"select client_id, currency, invoiced::bigint as "invoiced!", paid::bigint as "paid!",
+                  (-balance)::bigint as "outstanding!"
+           from reporting.debt_sum
+           where generation = $1 and whole and (invoices > 0 or parts > 0) and ($2::uuid is null or client_id = $2)
+             and ($3::bpchar is null or (currency, balance, client_id) > ($3, -$4::bigint::numeric, $5::uuid))
+           order by currency, balance, client_id
+           limit $6"#,
+        generation,
+        client.map(|client| client.0),
+        after.map(|place| place.currency.code()),
+        after.map(|place| place.outstanding),
+        after.map(|place| place.client.0),
+        limit,
+    )
+    .fetch_all(db)
+    .await
+}
+
+/// The debts for what some people and teams answer for, added up by client.
+async fn reached(
+    db: &mut PgConnection,
+    generation: i64,
+    scope: &Scope,
+    client: Option<ClientId>,
+    after: Option<&Place>,
+    limit: i64,
+) -> sqlx::Result<Vec<Row>> {
+    sqlx::query_as!(
+        Row,
+        r#"select client_id, currency, invoiced::bigint as "invoiced!", (invoiced + balance)::bigint as "paid!",
+                  (-balance)::bigint as "outstanding!"
+           from (select client_id, currency, sum(invoiced) as invoiced, sum(balance) as balance
+                 from reporting.debt_sum
+                 where generation = $1 and not whole and ($2 or owner_id = $3 or team_id = any($4))
+                   and ($5::uuid is null or client_id = $5)
+                 group by client_id, currency
+                 having bool_or(invoices > 0 or parts > 0)) as debt
+           where $6::bpchar is null or (currency, balance, client_id) > ($6, -$7::bigint::numeric, $8::uuid)
+           order by currency, balance, client_id
            limit $9"#,
         generation,
         scope.all,
@@ -76,6 +108,5 @@ pub(crate) async fn list(
         limit,
     )
     .fetch_all(db)
-    .await?;
-    rows.into_iter().map(Debt::try_from).collect()
+    .await
 }

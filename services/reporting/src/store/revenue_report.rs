@@ -52,8 +52,6 @@ impl TryFrom<Row> for Revenue {
 
 /// Sums the invoices and allocations of a build whose deal `scope` reaches, by month and currency. Those whose deal is
 /// not known yet have no owner, so that only who reaches everything sees them.
-///
-/// Each kind is joined with its deals by itself: only then can the few rows of one owner be found by their deals.
 pub(crate) async fn sum(
     db: &mut PgConnection,
     generation: i64,
@@ -63,26 +61,14 @@ pub(crate) async fn sum(
     let (from, to) = super::months(filter);
     let rows = sqlx::query_as!(
         Row,
-        r#"select month as "month!", currency as "currency!", sum(invoices)::bigint as "invoices!",
-                  sum(net)::bigint as "net!", sum(vat)::bigint as "vat!", sum(gross)::bigint as "gross!",
-                  sum(paid)::bigint as "paid!"
-           from (select i.issue_month as month, i.currency, count(*) as invoices, sum(i.net) as net, sum(i.vat) as vat,
-                        sum(i.gross) as gross, 0 as paid
-                 from reporting.invoice i
-                 left join reporting.deal d on d.generation = $1 and d.deal_id = i.deal_id
-                 where i.generation = $1 and ($2 or d.owner_id = $3 or d.team_id = any($4))
-                   and ($5::date is null or i.issue_month >= $5) and ($6::date is null or i.issue_month <= $6)
-                   and ($7::uuid is null or d.owner_id = $7) and ($8::uuid is null or d.team_id = $8)
-                 group by i.issue_month, i.currency
-                 union all
-                 select a.allocate_month, a.currency, 0, 0, 0, 0, sum(a.amount)
-                 from reporting.allocation a
-                 left join reporting.deal d on d.generation = $1 and d.deal_id = a.deal_id
-                 where a.generation = $1 and ($2 or d.owner_id = $3 or d.team_id = any($4))
-                   and ($5::date is null or a.allocate_month >= $5) and ($6::date is null or a.allocate_month <= $6)
-                   and ($7::uuid is null or d.owner_id = $7) and ($8::uuid is null or d.team_id = $8)
-                 group by a.allocate_month, a.currency) as part
+        r#"select month, currency, sum(invoices)::bigint as "invoices!", sum(net)::bigint as "net!",
+                  sum(vat)::bigint as "vat!", sum(gross)::bigint as "gross!", sum(paid)::bigint as "paid!"
+           from reporting.money_sum
+           where generation = $1 and whole = $9 and ($2 or owner_id = $3 or team_id = any($4))
+             and ($5::date is null or month >= $5) and ($6::date is null or month <= $6)
+             and ($7::uuid is null or owner_id = $7) and ($8::uuid is null or team_id = $8)
            group by month, currency
+           having sum(invoices) > 0 or sum(parts) > 0
            order by month, currency"#,
         generation,
         scope.all,
@@ -92,6 +78,7 @@ pub(crate) async fn sum(
         to,
         filter.owner.map(|owner| owner.0),
         filter.team.map(|team| team.0),
+        super::is_whole(scope, filter),
     )
     .fetch_all(db)
     .await?;

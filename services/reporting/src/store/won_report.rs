@@ -24,10 +24,9 @@ struct Row {
     month: Option<NaiveDate>,
     origin: Option<String>,
     channel: Option<Channel>,
-    /// Whether the row is about the deals of every currency.
-    whole: bool,
+    /// None where the row is about the deals of every currency, and of none.
     currency: Option<String>,
-    amount: Option<i64>,
+    amount: i64,
     won: i64,
     days: i64,
     least: i32,
@@ -42,9 +41,8 @@ impl TryFrom<Row> for WonPart {
 
     fn try_from(row: Row) -> sqlx::Result<Self> {
         let key = Key { month: row.month.map(Month::of), origin: row.origin, channel: row.channel };
-        if !row.whole {
-            let (amount, currency) = (row.amount.unwrap_or_default(), row.currency.unwrap_or_default());
-            return super::money(amount, &currency).map(|worth| Self::Worth(key, worth));
+        if let Some(currency) = row.currency {
+            return super::money(row.amount, &currency).map(|worth| Self::Worth(key, worth));
         }
         let cycle = Cycle {
             deals: row.won,
@@ -59,8 +57,8 @@ impl TryFrom<Row> for WonPart {
     }
 }
 
-/// Counts the won deals of a build that `scope` reaches. A row is counted twice by the statement: among all of its
-/// kind, and among those of its currency.
+/// Counts the won deals of a build that `scope` reaches: all of a kind, by how many days they took, and then by currency
+/// those whose worth is known.
 pub(crate) async fn count(
     db: &mut PgConnection,
     generation: i64,
@@ -71,21 +69,38 @@ pub(crate) async fn count(
     let (from, to) = super::months(filter);
     let rows = sqlx::query_as!(
         Row,
-        r#"select month, origin, channel as "channel: Channel", currency, grouping(currency) = 1 as "whole!",
-                  count(*) as "won!", sum(cycle_days)::bigint as "days!", min(cycle_days) as "least!",
-                  max(cycle_days) as "most!", count(*) filter (where cycle_days < 0) as "negative!",
-                  percentile_disc(0.5) within group (order by cycle_days) as "lower_middle!",
-                  percentile_disc(0.5) within group (order by cycle_days desc) as "upper_middle!",
-                  sum(amount)::bigint as amount
-           from (select case when $9 then win_month end as month, case when $10 then origin end as origin,
-                        case when $11 then channel end as channel, cycle_days, currency, amount
-                 from reporting.deal
-                 where generation = $1 and state = 'won' and ($2 or owner_id = $3 or team_id = any($4))
-                   and ($5::date is null or win_month >= $5) and ($6::date is null or win_month <= $6)
-                   and ($7::uuid is null or owner_id = $7) and ($8::uuid is null or team_id = $8)) as deal
-           group by grouping sets ((month, origin, channel), (month, origin, channel, currency))
-           having grouping(currency) = 1 or currency is not null
-           order by grouping(currency) desc, currency"#,
+        r#"with cell as (
+               select month, origin, channel, days, sum(won) as won
+               from (select case when $9 then month end as month, case when $10 then origin end as origin,
+                            case when $11 then channel end as channel, days, won
+                     from reporting.won_sum
+                     where generation = $1 and whole = $12 and ($2 or owner_id = $3 or team_id = any($4))
+                       and ($5::date is null or month >= $5) and ($6::date is null or month <= $6)
+                       and ($7::uuid is null or owner_id = $7) and ($8::uuid is null or team_id = $8)) as won_sum
+               group by month, origin, channel, days
+               having sum(won) > 0),
+           ranked as (
+               select *, sum(won) over (partition by month, origin, channel order by days) as up_to,
+                      sum(won) over (partition by month, origin, channel) as of_all
+               from cell)
+           select month, origin, channel as "channel: Channel", null as "currency?: String",
+                  sum(won)::bigint as "won!", sum(won * days)::bigint as "days!", min(days) as "least!",
+                  max(days) as "most!", coalesce(sum(won) filter (where days < 0), 0)::bigint as "negative!",
+                  min(days) filter (where up_to * 2 >= of_all) as "lower_middle!",
+                  min(days) filter (where up_to * 2 > of_all) as "upper_middle!", 0::bigint as "amount!"
+           from ranked
+           group by month, origin, channel
+           union all
+           select month, origin, channel, currency, sum(won)::bigint, 0, 0, 0, 0, 0, 0, sum(amount)::bigint
+           from (select case when $9 then month end as month, case when $10 then origin end as origin,
+                        case when $11 then channel end as channel, currency, won, amount
+                 from reporting.worth_sum
+                 where generation = $1 and whole = $12 and ($2 or owner_id = $3 or team_id = any($4))
+                   and ($5::date is null or month >= $5) and ($6::date is null or month <= $6)
+                   and ($7::uuid is null or owner_id = $7) and ($8::uuid is null or team_id = $8)) as worth_sum
+           group by month, origin, channel, currency
+           having sum(won) > 0
+           order by 4 nulls first"#,
         generation,
         scope.all,
         scope.me,
@@ -97,6 +112,7 @@ pub(crate) async fn count(
         by.has(Dimension::Month),
         by.has(Dimension::Origin),
         by.has(Dimension::Channel),
+        super::is_whole(scope, filter),
     )
     .fetch_all(db)
     .await?;

@@ -68,8 +68,12 @@ impl Follower for Reports {
 
 #[tonic::async_trait]
 impl Rebuild for Reports {
+    /// Computed from every row, because a rebuild is to find what was changed behind the back of what the database keeps.
+    /// A build whose sums are not what its facts make is like no other build.
     async fn digest(&self, db: &mut PgConnection, generation: i64) -> Result<String, Fault> {
-        Ok(store::build::digest(db, generation).await?)
+        let digest = store::build::recounted_digest(db, generation).await?;
+        let wrong = store::build::wrong_sums(db, generation).await?;
+        Ok(if wrong.is_empty() { digest } else { format!("{digest} with wrong {}", wrong.join(", ")) })
     }
 
     async fn discard(&self, db: &mut PgConnection, generation: i64) -> Result<(), Fault> {
