@@ -46,6 +46,10 @@ impl Inner {
         let outcome = loop {
             let question = outgoing(parts.clone(), Body::new(Full::new(body.clone())), deadline);
             let outcome = self.try_single(question, &mut tried).await;
+            // Nothing was asked yet: another replica is, at once and at nobody's expense, whoever else tries again.
+            if matches!(outcome, Err(NotAnswered::Unconnected(_))) && self.has_other(&tried) {
+                continue;
+            }
             tries += 1;
             let asked = match &outcome {
                 Ok(answer) if answer.code != Code::Unavailable => break outcome,
@@ -108,6 +112,11 @@ impl Inner {
     async fn whole(&self, body: Body) -> Result<Bytes, Status> {
         let whole = Limited::new(body, MAX_REQUEST + FRAME_HEADER).collect().await;
         whole.map(Collected::to_bytes).map_err(|error| self.unsent(error))
+    }
+
+    /// Whether there is a replica that was not tried.
+    fn has_other(&self, tried: &[SocketAddr]) -> bool {
+        matches!(&self.way, Way::Remote(replicas) if replicas.has_other(tried))
     }
 
     /// The question did not arrive whole from the one who asks.

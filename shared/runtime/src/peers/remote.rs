@@ -104,6 +104,12 @@ impl Replicas {
         Ok(Self { known, turn: Arc::default() })
     }
 
+    /// Whether there is a replica that is not in `tried`.
+    pub(super) fn has_other(&self, tried: &[SocketAddr]) -> bool {
+        let known = self.known.borrow();
+        known.iter().flat_map(|known| known.iter()).any(|replica| !tried.contains(&replica.address))
+    }
+
     /// Calls a replica that is not in `tried` if there is one, and notes it there.
     pub(super) async fn call(
         &self,
@@ -119,13 +125,14 @@ impl Replicas {
     }
 }
 
-/// The replica that was not tried yet, is not passed over, and has the least to do; among equals each in its turn.
+/// The replica that was not tried yet, does not rest, is not quiet and has the least to do; among equals each in its turn.
+/// One that says nothing on a machine that is slow may still answer, one that rests has just been found not to be there.
 fn choose<'a>(replicas: &'a [Replica], tried: &[SocketAddr], turn: usize) -> Option<&'a Replica> {
     let start = turn.checked_rem(replicas.len())?;
     let now = Instant::now();
     replicas[start..].iter().chain(&replicas[..start]).min_by_key(|replica| {
         let seen = replica.state.seen();
-        (tried.contains(&replica.address), seen.is_passed_over(now), seen.under_way)
+        (tried.contains(&replica.address), seen.rests(now), seen.is_quiet(now), seen.under_way)
     })
 }
 
@@ -146,7 +153,7 @@ impl Replica {
             Err(error) => {
                 let failure = NotAnswered::from(&error as &(dyn Error + 'static));
                 // One whose answer the caller did not wait for is slow, which its load and its silence tell.
-                if matches!(failure, NotAnswered::Unreached(_)) {
+                if matches!(failure, NotAnswered::Unreached(_) | NotAnswered::Unconnected(_)) {
                     self.state.seen().failed(Instant::now());
                     self.missed.notify_one();
                 }
@@ -169,20 +176,18 @@ impl Seen {
         self.failed_at = Some(now);
     }
 
-    /// Whether others are to be asked where there are others.
-    ///
-    /// One that was not reached rests, longer each time, because each new try costs a call up to 4 s where nothing says
-    /// no; then one call at a time finds out whether it is back. One whose role says that it is not ready waits until it is. One that is asked and says nothing may be stopped: the
-    /// calls at it wait until their time or the connection's is over, and no others join them. A replica that is only
-    /// slow loses nothing but a few calls to the others.
-    fn is_passed_over(&self, now: Instant) -> bool {
-        let since = |at: Option<Instant>| at.map(|at| now.saturating_duration_since(at));
+    /// Whether it says that it is not ready, or was not reached lately. One that was not reached rests longer each time,
+    /// because a new try costs a call up to 4 s where nothing says no; then one call at a time finds out whether it is back.
+    fn rests(&self, now: Instant) -> bool {
         let rest = REST.saturating_mul(1 << self.failures.saturating_sub(1).min(16)).min(LONGEST_REST);
-        if self.unready {
-            return true;
-        }
-        let rests = since(self.failed_at).is_some_and(|time| time < rest || self.under_way > 0);
-        rests || since(self.quiet_since).is_some_and(|time| time >= QUIET)
+        let since = |at| now.saturating_duration_since(at);
+        self.unready || self.failed_at.is_some_and(|at| since(at) < rest || self.under_way > 0)
+    }
+
+    /// Whether it is asked and says nothing: it may be stopped. The calls at it wait until their time or the connection's
+    /// is over, and no others join them. One that is only slow loses nothing but a few calls to the others.
+    fn is_quiet(&self, now: Instant) -> bool {
+        self.quiet_since.is_some_and(|at| now.saturating_duration_since(at) >= QUIET)
     }
 }
 
@@ -359,6 +364,9 @@ mod tests {
         state.seen().quiet_since = Some(ago(QUIET));
         assert!(!is_chosen());
         assert!(choose(&replicas[..1], &[], 0).is_some(), "there is no other");
+        replicas[1].state.seen().failed(Instant::now());
+        assert!(is_chosen(), "the other is not even there");
+        replicas[1].state.seen().failed_at = None;
 
         // An answer to anybody is a word.
         UnderWay::begin(state).answered();

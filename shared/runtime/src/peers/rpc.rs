@@ -4,7 +4,7 @@ use futures_util::future::BoxFuture;
 use http::{Request, Response};
 use http_body_util::LengthLimitError;
 use tokio::time::{Instant, timeout_at};
-use tonic::{Code, Status, TimeoutExpired, body::Body};
+use tonic::{Code, ConnectError, Status, TimeoutExpired, body::Body};
 use tower::Service;
 
 use super::{
@@ -132,7 +132,7 @@ impl Inner {
     /// What the caller is told when the peer gave no whole answer.
     pub(super) fn not_answered(&self, failure: NotAnswered) -> Status {
         match failure {
-            NotAnswered::Unreached(cause) => {
+            NotAnswered::Unreached(cause) | NotAnswered::Unconnected(cause) => {
                 tracing::warn!(peer = self.peer, cause, "peer cannot be reached");
                 unreachable(self.peer)
             }
@@ -157,6 +157,8 @@ pub(super) fn unreachable(peer: &'static str) -> Status {
 pub(super) enum NotAnswered {
     /// It was not reached, or broke off; with what the transport says, for the log.
     Unreached(String),
+    /// Not even a connection came about, so that nothing was asked.
+    Unconnected(String),
     /// The caller's time is over, which the transport may notice before we do.
     Late,
     /// It answers more than an answer may be.
@@ -178,7 +180,9 @@ impl From<&(dyn Error + 'static)> for NotAnswered {
             Self::TooLarge
         } else {
             // The outermost says no more than "transport error".
-            Self::Unreached(chain.iter().map(ToString::to_string).collect::<Vec<_>>().join(": "))
+            let cause = chain.iter().map(ToString::to_string).collect::<Vec<_>>().join(": ");
+            let unconnected = chain.iter().any(|error| error.is::<ConnectError>());
+            if unconnected { Self::Unconnected(cause) } else { Self::Unreached(cause) }
         }
     }
 }

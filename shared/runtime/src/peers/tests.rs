@@ -245,6 +245,20 @@ async fn a_replica_that_says_that_it_is_not_ready_is_passed_over_until_it_is() {
 }
 
 #[tokio::test]
+async fn a_replica_that_refuses_connections_costs_no_call_even_where_nothing_is_tried_again() {
+    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    let ready = Scripted::ready();
+    let serving = ready.listen(|_| {}).await;
+    let mut client = remote(&[gone, serving.address()]);
+    for _ in 0..20 {
+        let mut request = within(SOON);
+        request.metadata_mut().insert(NO_RETRY_HEADER, "1".parse().unwrap());
+        client.locate(request).await.unwrap();
+    }
+    assert_eq!(ready.calls(), 20);
+}
+
+#[tokio::test]
 async fn a_call_under_way_at_a_replica_that_dies_is_made_at_another() {
     let stuck = Scripted::stuck();
     let ready = Scripted::ready();
