@@ -68,7 +68,7 @@ impl Suite {
         let folder = std::env::temp_dir().join(format!("otdel-suite-{}", uuid::Uuid::now_v7()));
         private::make_folder(&folder).expect("a folder");
         let key_file = folder.join("token");
-        let key = data::make_key(&key_file).expect("a key");
+        let key = data::key_at(&key_file).expect("a key");
         let leads = database.pool("leads").await;
         up::admit_developer(&leads, key).await.expect("a principal");
         leads.close().await;

@@ -47,7 +47,7 @@ impl Interceptor for Pass {
         let (name, value) = match self {
             Self::Key(value) => ("authorization", value.clone()),
             Self::Token(known) => {
-                let token = known.0.token_for(&known.1, &[], 1);
+                let token = known.0.token_for(&known.1, &[], None, 1);
                 (TOKEN_HEADER, token.parse().map_err(|_| Status::internal("a token is ASCII"))?)
             }
         };

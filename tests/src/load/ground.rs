@@ -86,7 +86,7 @@ impl Ground {
         migrate::all(&options, |role| Ok(cluster::password(role.name())), cluster::ZONE.parse()?, None).await?;
 
         let key_file = folder.join("token");
-        let key = data::make_key(&key_file)?;
+        let key = data::key_at(&key_file)?;
         let leads = PgPool::connect_with(options.clone().options([("search_path", "leads")])).await?;
         up::admit_developer(&leads, key).await?;
         let principal: String =
