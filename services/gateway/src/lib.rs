@@ -7,7 +7,8 @@
 //! 2. **Which form** ([`Gateway::router`]): `content-type: application/grpc` is gRPC, `application/grpc-web` is gRPC-Web
 //!    (`web`); everything else is JSON (`json`). A call in another form is turned into a gRPC request, a JSON one into
 //!    that which its `google.api.http` annotation names, and goes the same way from here on; its answer is turned back.
-//!    Around all of them, `cors` tells browsers whose pages may call.
+//!    Around all of them, `cors` tells browsers whose pages may call. What can be called with JSON is described in a
+//!    document (`openapi`).
 //! 3. **Stack** (`otdel_runtime::server::stack`): span, metrics, deadline, load shedding, then the guard. The guard
 //!    asks `authenticator` who calls: an API key, or whom a login token (`jwt`) is for, is looked up in `directory`, which
 //!    follows leads' directory in memory, and becomes an internal token that the gateway signs. Calls are counted there
@@ -28,6 +29,7 @@ mod domain;
 mod error;
 mod json;
 mod jwt;
+mod openapi;
 mod passthrough;
 mod quota;
 mod reasons;
@@ -90,6 +92,15 @@ pub struct Gateway {
     suite: Coordinator,
 }
 
+/// What callers see of the gateway beside its RPCs.
+#[derive(Clone, Debug, Default)]
+pub struct Face {
+    /// The origins whose pages may call from browsers.
+    pub origins: Vec<Origin>,
+    /// Whether the OpenAPI document is served.
+    pub described: bool,
+}
+
 /// Makes the gateway. It knows nobody until [`Gateway::run`] has heard from leads.
 pub fn build(clock: Clock, units: Units, identity: Identity, peers: Peers, settings: Settings) -> Gateway {
     let suite = Coordinator::new(identity.clone(), peers.clone());
@@ -98,9 +109,9 @@ pub fn build(clock: Clock, units: Units, identity: Identity, peers: Peers, setti
 }
 
 impl Gateway {
-    /// Everything that the public listener serves beside health and reflection. Scripts on pages of `origins` may call
-    /// it. Fails on an HTTP annotation in the protos that the gateway cannot serve.
-    pub fn router(&self, limits: &Limits, origins: &[Origin]) -> Result<Router, BadRule> {
+    /// Everything that the public listener serves beside health and reflection. Fails on an HTTP annotation in the
+    /// protos that the gateway cannot serve.
+    pub fn router(&self, limits: &Limits, face: &Face) -> Result<Router, BadRule> {
         let callers = Callers {
             directory: self.directory.clone(),
             logins: self.logins.clone(),
@@ -109,9 +120,9 @@ impl Gateway {
         };
         let rpcs = stack(SERVICE, self.routes(), Arc::new(callers), limits);
         let json = Json::new(rpcs.clone())?;
-        let rpcs = rpcs.with_state(());
-        let router = Router::new().fallback(move |request: Request| by_form(rpcs.clone(), json.clone(), request));
-        Ok(if origins.is_empty() { router } else { router.layer(cors::layer(origins)) })
+        let door = Door { rpcs: rpcs.with_state(()), json, described: face.described };
+        let router = Router::new().fallback(move |request: Request| door.clone().answer(request));
+        Ok(if face.origins.is_empty() { router } else { router.layer(cors::layer(&face.origins)) })
     }
 
     /// Whether callers can be told apart. The gateway is ready when they can.
@@ -144,17 +155,28 @@ impl Gateway {
     }
 }
 
-/// gRPC says what it is; everything else is taken for JSON, so that its refusals can be read where they arrive.
-async fn by_form(rpcs: Router, json: Json, request: Request) -> Response {
-    let form = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
-    if form.starts_with(web::GRPC_WEB.as_bytes()) {
-        return web::answer(rpcs, request).await;
-    }
-    if !form.starts_with(b"application/grpc") {
-        return answer::guarded(json.answer(request).await);
-    }
-    match rpcs.oneshot(request).await {
-        Ok(response) => response,
-        Err(never) => match never {},
+/// Every form in which a caller may come.
+#[derive(Clone)]
+struct Door {
+    rpcs: Router,
+    json: Json,
+    described: bool,
+}
+
+impl Door {
+    /// gRPC says what it is; everything else is taken for JSON, so that its refusals can be read where they arrive.
+    async fn answer(self, request: Request) -> Response {
+        let form = request.headers().get(CONTENT_TYPE).map(HeaderValue::as_bytes).unwrap_or_default();
+        if form.starts_with(web::GRPC_WEB.as_bytes()) {
+            return web::answer(self.rpcs, request).await;
+        }
+        if form.starts_with(b"application/grpc") {
+            let Ok(response) = self.rpcs.oneshot(request).await;
+            return response;
+        }
+        if self.described && request.uri().path() == openapi::PATH {
+            return openapi::document(self.json.table()).answer(&request);
+        }
+        answer::guarded(self.json.answer(request).await)
     }
 }

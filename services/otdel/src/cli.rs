@@ -213,7 +213,7 @@ pub struct CommonArgs {
     /// Whom the gateway lets in, and how much it takes from each.
     #[command(flatten)]
     pub door: DoorArgs,
-    /// Does not describe the services to clients
+    /// Does not describe the services to clients: no reflection, and no `/openapi.json`
     #[arg(long, env = "OTDEL_NO_REFLECTION")]
     pub no_reflection: bool,
     /// The address of the metrics and probes over plain HTTP [default: none]

@@ -4,7 +4,7 @@ use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time:
 
 use anyhow::{Context as _, Result};
 use chrono::DateTime;
-use otdel_gateway::Origin;
+use otdel_gateway::{Face, Origin};
 use otdel_runtime::{
     auth::InternalToken,
     clock::{Clock, pause},
@@ -34,7 +34,7 @@ pub struct NodeConfig {
     pub test: bool,
     /// Connections to the database, for each service.
     pub connections: u32,
-    /// Whether clients may ask what RPCs there are.
+    /// Whether clients may ask what RPCs there are, by reflection or for the OpenAPI document.
     pub reflection: bool,
     /// The origins whose pages may call the gateway from browsers.
     pub origins: Vec<Origin>,
@@ -182,8 +182,9 @@ impl Node {
         let units = Units::new(GATEWAY_UNITS);
         let gateway =
             otdel_gateway::build(clock, units.clone(), one.secrets.identity.clone(), peers, config.door.clone());
+        let face = Face { origins: config.origins.clone(), described: config.reflection };
         let limits = Limits { calls: GATEWAY_CALLS, ..Limits::default() };
-        let router = gateway.router(&limits, &config.origins)?;
+        let router = gateway.router(&limits, &face)?;
         let health = Health::new(otdel_gateway::SERVICE).await;
         if let Some(listener) = listener {
             if config.tls.is_none() && !listener.local_addr()?.ip().is_loopback() {

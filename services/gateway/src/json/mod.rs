@@ -12,11 +12,11 @@
 //! make the gateway neither hold bodies nor wait for them. What is wrong with the request goes back the same way.
 
 mod messages;
-mod problem;
+pub(crate) mod problem;
 mod request;
-mod response;
-mod table;
-mod template;
+pub(crate) mod response;
+pub(crate) mod table;
+pub(crate) mod template;
 
 use std::{mem, sync::Arc};
 
@@ -63,6 +63,11 @@ impl Json {
     /// JSON for the RPCs of a stack. Fails on an annotation that it cannot serve.
     pub(crate) fn new(rpcs: Router) -> Result<Self, BadRule> {
         Ok(Self { table: Arc::new(Table::from_protos()?), rpcs: rpcs.with_state(()) })
+    }
+
+    /// What can be called.
+    pub(crate) fn table(&self) -> &Table {
+        &self.table
     }
 
     /// Answers a call that is not gRPC.

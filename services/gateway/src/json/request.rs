@@ -11,7 +11,8 @@ use super::{table::Route, template::Bindings};
 
 /// Reads the request of an RPC: the body or the query, and over them what the path says. Every wrong field is told.
 pub(crate) fn read(route: &Route, bindings: &Bindings, uri: &Uri, body: &[u8]) -> Result<DynamicMessage, Fault> {
-    let mut message = if route.has_body { from_body(&route.request, body)? } else { no_body(&route.request, body)? };
+    let mut message =
+        if route.has_body { from_body(route.method.input(), body)? } else { no_body(route.method.input(), body)? };
     let mut wrong = Violations::default();
     for (field, value) in bindings {
         if let Err(text) = bind(&mut message, field, value) {
@@ -55,9 +56,9 @@ pub(crate) fn of_json(headers: &HeaderMap) -> Result<(), Fault> {
 }
 
 /// The message whose JSON form the body is. An absent body is an empty message.
-fn from_body(descriptor: &MessageDescriptor, body: &[u8]) -> Result<DynamicMessage, Fault> {
+fn from_body(descriptor: MessageDescriptor, body: &[u8]) -> Result<DynamicMessage, Fault> {
     if body.is_empty() {
-        return Ok(DynamicMessage::new(descriptor.clone()));
+        return Ok(DynamicMessage::new(descriptor));
     }
     let text = std::str::from_utf8(body).map_err(|_| malformed("the body is not UTF-8"))?;
     let mut json = serde_json::Deserializer::from_str(text);
@@ -70,9 +71,9 @@ fn from_body(descriptor: &MessageDescriptor, body: &[u8]) -> Result<DynamicMessa
 }
 
 /// An empty message; a call without a body must not be given one, or the caller believes that it is read.
-fn no_body(descriptor: &MessageDescriptor, body: &[u8]) -> Result<DynamicMessage, Fault> {
+fn no_body(descriptor: MessageDescriptor, body: &[u8]) -> Result<DynamicMessage, Fault> {
     if body.is_empty() {
-        return Ok(DynamicMessage::new(descriptor.clone()));
+        return Ok(DynamicMessage::new(descriptor));
     }
     Err(malformed("this call takes no body: its fields belong into the query"))
 }

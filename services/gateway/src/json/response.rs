@@ -30,9 +30,12 @@ pub(crate) const FIRST_MESSAGE: Duration = Duration::from_secs(1);
 /// may wait for its first message before it begins.
 pub(crate) async fn of_answer(response: Response, route: &Route, patience: Duration) -> Response {
     let (head, body) = response.into_parts();
+    let message = route.method.output();
     let answer = match Messages::of(&head.headers, body) {
-        Ok(messages) if route.streams => stream_of(messages, &route.response, &head.headers, patience).await,
-        Ok(messages) => single_of(messages, &route.response).await,
+        Ok(messages) if route.method.is_server_streaming() => {
+            stream_of(messages, message, &head.headers, patience).await
+        }
+        Ok(messages) => single_of(messages, &message).await,
         Err(refusal) => Err(refusal),
     };
     let mut answer = answer.unwrap_or_else(|status| Problem::of(&status, &head.headers).into_response());
@@ -70,12 +73,12 @@ async fn single_of(mut messages: Messages, descriptor: &MessageDescriptor) -> Re
 
 async fn stream_of(
     mut messages: Messages,
-    descriptor: &MessageDescriptor,
+    descriptor: MessageDescriptor,
     headers: &HeaderMap,
     patience: Duration,
 ) -> Result<Response, Status> {
     let first = timeout(patience, messages.next()).await.ok().flatten().transpose()?;
-    let lines = Lines { first, messages, descriptor: descriptor.clone(), headers: headers.clone() };
+    let lines = Lines { first, messages, descriptor, headers: headers.clone() };
     let lines = stream::unfold(lines, async |mut lines| Some((Ok::<_, Status>(lines.next().await?), lines)));
     Ok(with_body(NDJSON, Body::from_stream(lines)))
 }

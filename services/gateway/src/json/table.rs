@@ -18,14 +18,10 @@ pub(crate) struct Route {
     pub(crate) template: Template,
     /// The RPC's path, such as `/otdel.leads.v1.LeadService/GetLead`.
     pub(crate) rpc: &'static str,
-    /// Whether the RPC answers with a stream.
-    pub(crate) streams: bool,
     /// Whether the body is the request; otherwise the query holds its fields.
     pub(crate) has_body: bool,
-    /// The message that the RPC takes.
-    pub(crate) request: MessageDescriptor,
-    /// The message that it answers with.
-    pub(crate) response: MessageDescriptor,
+    /// The RPC as its proto declares it.
+    pub(crate) method: MethodDescriptor,
 }
 
 /// Every RPC that has a JSON form.
@@ -70,6 +66,11 @@ impl Table {
         Ok(Self(routes))
     }
 
+    /// Every route.
+    pub(crate) fn routes(&self) -> impl Iterator<Item = &Route> {
+        self.0.iter().map(Arc::as_ref)
+    }
+
     /// Finds what an HTTP method and a raw path are for.
     pub(crate) fn find(&self, verb: &Method, path: &str) -> Found<'_> {
         let Some(path) = AskedPath::read(path) else { return Found::Nothing };
@@ -108,15 +109,7 @@ impl Route {
         if !template.fields().all(|field| is_text_field(&method.input(), field)) {
             return unsupported("a path variable that is no text field");
         }
-        Ok(Some(Self {
-            verb,
-            template,
-            rpc,
-            streams: method.is_server_streaming(),
-            has_body: rule.body == "*",
-            request: method.input(),
-            response: method.output(),
-        }))
+        Ok(Some(Self { verb, template, rpc, has_body: rule.body == "*", method: method.clone() }))
     }
 }
 
@@ -151,7 +144,7 @@ mod tests {
         for policy in otdel_runtime::auth::public_methods() {
             assert!(routed.contains(policy.method), "{}", policy.method);
         }
-        assert_eq!(table.0.iter().filter(|route| route.streams).count(), 3, "the feeds");
+        assert_eq!(table.0.iter().filter(|route| route.method.is_server_streaming()).count(), 3, "the feeds");
     }
 
     #[test]

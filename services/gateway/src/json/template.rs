@@ -26,6 +26,17 @@ struct Variable {
     to: usize,
 }
 
+/// One segment of a path that a caller chooses.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Parameter {
+    /// Its name, such as `lead`.
+    pub(crate) name: String,
+    /// The field of the request that it is part of, such as `name`.
+    pub(crate) field: String,
+    /// The field's value, such as `leads/{lead}`.
+    pub(crate) form: String,
+}
+
 /// A template that is not of the grammar we support.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("the path template {template}")]
@@ -100,6 +111,34 @@ impl Template {
             Some((variable.field.clone(), value))
         };
         self.variables.iter().map(bound).collect()
+    }
+
+    /// The path as OpenAPI writes it, and what stands in its braces. A parameter there is one segment: it stands for a
+    /// wildcard here, and `name` names it by the segment before, `lead` for `leads`.
+    pub(crate) fn parameters(&self, name: impl Fn(&str) -> String) -> (String, Vec<Parameter>) {
+        let mut before = "";
+        let mut segments = Vec::new();
+        for segment in &self.segments {
+            match segment {
+                Segment::Literal(literal) => {
+                    before = literal;
+                    segments.push(literal.clone());
+                }
+                Segment::Wildcard => segments.push(format!("{{{}}}", name(before))),
+            }
+        }
+        let of = |variable: &Variable| {
+            let form = segments[variable.from..variable.to].join("/");
+            let names = segments[variable.from..variable.to].iter().filter_map(|segment| segment.strip_prefix('{'));
+            let parameter = |name: &str| Parameter {
+                name: name.trim_end_matches('}').to_owned(),
+                field: variable.field.clone(),
+                form: form.clone(),
+            };
+            names.map(parameter).collect::<Vec<_>>()
+        };
+        let verb = self.verb.as_ref().map(|verb| format!(":{verb}")).unwrap_or_default();
+        (format!("/{}{verb}", segments.join("/")), self.variables.iter().flat_map(of).collect())
     }
 
     /// The field paths of the variables.
@@ -206,6 +245,24 @@ mod tests {
         assert_eq!(bind("/v1/{name=leads/*}", "/v1/leads/a%2Fb%3Ac"), Some(bound("name", "leads/a/b:c")));
         assert_eq!(bind("/v1/{name=leads/*}", "/v1/leads/%D0%81%D0%BB%D0%BA%D0%B0"), Some(bound("name", "leads/Ёлка")));
         assert_eq!(bind("/v1/{name=leads/*}", "/v1/leads/%FF"), None, "not UTF-8");
+    }
+
+    #[test]
+    fn openapi_has_a_parameter_for_every_wildcard() {
+        let named = |template: &str| Template::parse(template).unwrap().parameters(|before| format!("one_of_{before}"));
+        let parameter = |name: &str, field: &str, form: &str| Parameter {
+            name: name.into(),
+            field: field.into(),
+            form: form.into(),
+        };
+        assert_eq!(
+            named("/v1/{client.name=clients/*}/card:send"),
+            (
+                "/v1/clients/{one_of_clients}/card:send".into(),
+                vec![parameter("one_of_clients", "client.name", "clients/{one_of_clients}")]
+            )
+        );
+        assert_eq!(named("/v1/x").1, []);
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod authentication;
 mod card;
 mod clock;
+mod document;
 mod json;
 mod lines;
 mod pass;

@@ -23,6 +23,7 @@ use tonic_web::GrpcWebClientLayer;
 use tower::{Layer as _, ServiceExt as _};
 
 use super::world::{Asked, PAGES, Somebody, World, streaming, sure, told, unary};
+use crate::Face;
 
 const GET_CLIENT: &str = "/otdel.leads.v1.ClientService/GetClient";
 const SUBSCRIBE: &str = "/otdel.leads.v1.LeadEventService/Subscribe";
@@ -220,7 +221,7 @@ async fn other_pages_may_not_call_and_where_no_origin_is_named_none_may() {
         let response = preflight(&world, origin, GET_CLIENT, "POST").await;
         assert!(!response.headers().contains_key(header::ACCESS_CONTROL_ALLOW_ORIGIN), "{origin}");
     }
-    world.router = world.gateway.router(&Limits::default(), &[]).unwrap();
+    world.router = world.gateway.router(&Limits::default(), &Face::default()).unwrap();
     let response = preflight(&world, PAGES, "/v1/clients/7", "PATCH").await;
     assert_eq!(response.status(), StatusCode::METHOD_NOT_ALLOWED);
     assert!(response.headers().keys().all(|name| !name.as_str().starts_with("access-control")));

@@ -31,7 +31,7 @@ use tonic_prost::ProstCodec;
 use tower::service_fn;
 use uuid::Uuid;
 
-use crate::{Gateway, Settings};
+use crate::{Face, Gateway, Settings};
 
 /// The origin whose pages may call.
 pub(super) const PAGES: &str = "https://crm.example.org";
@@ -190,7 +190,9 @@ impl World {
         let (followed, stopped) = (gateway.clone(), stop.clone());
         tokio::spawn(async move { followed.run(stopped).await });
         Self {
-            router: gateway.router(&Limits::default(), &[PAGES.parse().unwrap()]).unwrap(),
+            router: gateway
+                .router(&Limits::default(), &Face { origins: vec![PAGES.parse().unwrap()], described: true })
+                .unwrap(),
             gateway,
             hub,
             directory: watch::Sender::new(WatchDirectoryResponse::default()),
