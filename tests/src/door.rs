@@ -29,13 +29,13 @@ use tonic::{
 /// A connection to the gateway in somebody's name.
 #[derive(Clone, Debug)]
 pub struct Door {
-    channel: Channel,
-    bearer: Bearer,
+    pub(crate) channel: Channel,
+    pub(crate) bearer: Bearer,
 }
 
 /// Puts the key into every call.
 #[derive(Clone, Debug)]
-pub struct Bearer(Option<MetadataValue<Ascii>>);
+pub struct Bearer(pub(crate) Option<MetadataValue<Ascii>>);
 
 impl Interceptor for Bearer {
     fn call(&mut self, mut request: Request<()>) -> Result<Request<()>, Status> {

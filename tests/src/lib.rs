@@ -5,6 +5,7 @@ pub mod collector;
 pub mod dice;
 pub mod door;
 pub mod eventually;
+pub mod http;
 pub mod issuer;
 pub mod json;
 pub mod load;

@@ -12,6 +12,7 @@ mod deadlines;
 mod doors;
 mod duplicates;
 mod feed;
+mod forms;
 mod invoices;
 mod ledger;
 mod load;
