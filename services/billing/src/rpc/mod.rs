@@ -13,7 +13,10 @@ mod record_payment;
 mod settle;
 
 use otdel_api::billing::{self as pb, BillingEvent};
-use otdel_runtime::{call::run, feed::EventStream};
+use otdel_runtime::{
+    call::run,
+    feed::{EventStream, Locate},
+};
 use tonic::{Request, Response, Status};
 
 use crate::Billing;
@@ -95,7 +98,7 @@ impl pb::billing_event_service_server::BillingEventService for Billing {
     }
 
     async fn locate(&self, request: Request<pb::LocateRequest>) -> Result<Response<pb::LocateResponse>, Status> {
-        let place = self.feed.locate(request.map(|ask| ask.change)).await?;
+        let place = self.feed.locate(request.map(|ask| Locate { change: ask.change, read_to: ask.read_to })).await?;
         Ok(Response::new(pb::LocateResponse { epoch: place.epoch.to_string(), position: place.position }))
     }
 

@@ -21,7 +21,10 @@ mod set_approval_limit;
 mod sign_contract;
 
 use otdel_api::contracts as pb;
-use otdel_runtime::{call::run, feed::EventStream};
+use otdel_runtime::{
+    call::run,
+    feed::{EventStream, Locate},
+};
 use tonic::{Request, Response, Status};
 
 use crate::Contracts;
@@ -149,7 +152,7 @@ impl pb::contract_event_service_server::ContractEventService for Contracts {
     }
 
     async fn locate(&self, request: Request<pb::LocateRequest>) -> Result<Response<pb::LocateResponse>, Status> {
-        let place = self.feed.locate(request.map(|ask| ask.change)).await?;
+        let place = self.feed.locate(request.map(|ask| Locate { change: ask.change, read_to: ask.read_to })).await?;
         Ok(Response::new(pb::LocateResponse { epoch: place.epoch.to_string(), position: place.position }))
     }
 

@@ -44,7 +44,11 @@ mod update_principal;
 mod watch_directory;
 
 use otdel_api::leads as pb;
-use otdel_runtime::{call::run, feed::EventStream, server::MAX_REQUEST};
+use otdel_runtime::{
+    call::run,
+    feed::{EventStream, Locate},
+    server::MAX_REQUEST,
+};
 use tonic::{Request, Response, Status, service::Routes};
 
 use crate::Leads;
@@ -358,7 +362,7 @@ impl pb::lead_event_service_server::LeadEventService for Leads {
     }
 
     async fn locate(&self, request: Request<pb::LocateRequest>) -> Result<Response<pb::LocateResponse>, Status> {
-        let place = self.feed.locate(request.map(|ask| ask.change)).await?;
+        let place = self.feed.locate(request.map(|ask| Locate { change: ask.change, read_to: ask.read_to })).await?;
         Ok(Response::new(pb::LocateResponse { epoch: place.epoch.to_string(), position: place.position }))
     }
 

@@ -10,7 +10,8 @@
 //! }
 //!
 //! async fn locate(&self, request: Request<pb::LocateRequest>) -> Result<Response<pb::LocateResponse>, Status> {
-//!     let place = self.feed.locate(request.map(|ask| ask.change)).await?;
+//!     let ask = request.map(|ask| Locate { change: ask.change, read_to: ask.read_to });
+//!     let place = self.feed.locate(ask).await?;
 //!     Ok(Response::new(pb::LocateResponse { epoch: place.epoch.to_string(), position: place.position }))
 //! }
 //!
@@ -87,6 +88,15 @@ struct Inner {
     stop: CancellationToken,
 }
 
+/// What `Locate` asks for.
+#[derive(Clone, Debug)]
+pub struct Locate {
+    /// The event, as a mutating response returned it.
+    pub change: String,
+    /// The cursor that the caller has read to. Empty: it is not to be recognised.
+    pub read_to: String,
+}
+
 /// Where an event stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -139,30 +149,42 @@ impl Feed {
         Ok(ReceiverStream::new(receive))
     }
 
-    /// Answers `Locate`: where the event of a `change` stands, waiting until it is numbered. It only reads, so it is no
-    /// unit of work: callers that wait do not keep others out.
-    pub async fn locate(&self, request: Request<String>) -> Result<Place, Status> {
+    /// Answers `Locate`: where the event of a `change` stands, waiting until it is numbered. A caller that has read
+    /// events which this feed does not have gets `DATA_LOSS` instead of a position, which it would take for one among those.
+    /// It only reads, so it is no unit of work: callers that wait do not keep others out.
+    pub async fn locate(&self, request: Request<Locate>) -> Result<Place, Status> {
         let located = async { self.find(call::admitted(self.core(), request)?).await };
         located.await.map_err(|fault| call::tell(self.core().service, &fault))
     }
 
-    async fn find(&self, call: Call<String>) -> Result<Place, Fault> {
-        let id = self.own_event(&call.msg)?;
+    async fn find(&self, call: Call<Locate>) -> Result<Place, Fault> {
+        let (id, read_to) = self.parse(&call.msg)?;
         let patience = call.time_left().map_or(PATIENCE, |left| left.saturating_sub(WAY_BACK));
         let position = tokio::time::timeout(patience, self.position_of(id)).await;
         let position = position.map_err(|_| Fault::unavailable("NOT_NUMBERED", "the event has no position yet"))??;
+        if let Some(cursor) = read_to {
+            let mut db = self.core().db.acquire().await?;
+            recognise(&mut db, &cursor).await?.into_result(&cursor)?;
+        }
         Ok(Place { epoch: store::epoch(&self.core().db).await?, position })
     }
 
-    fn own_event(&self, change: &str) -> Result<Uuid, Fault> {
+    fn parse(&self, ask: &Locate) -> Result<(Uuid, Option<Cursor>), Fault> {
         let mut wrong = Violations::default();
         let service = self.core().service;
-        match wrong.take("change", change.parse::<Change>()) {
-            Some(change) if change.service == service => return Ok(change.id),
-            Some(_) => wrong.add("change", format_args!("must be a change of {service}")),
-            None => {}
+        let change = wrong.take("change", ask.change.parse::<Change>());
+        if change.as_ref().is_some_and(|change| change.service != service) {
+            wrong.add("change", format_args!("must be a change of {service}"));
         }
-        Err(Fault::fields(&wrong))
+        let read_to = match ask.read_to.as_str() {
+            "" => None,
+            text => wrong.take("read_to", text.parse()),
+        };
+        let wrong = wrong.into_result();
+        match (change, wrong) {
+            (Some(change), Ok(())) => Ok((change.id, read_to)),
+            (_, wrong) => Err(Fault::fields(&wrong.err().unwrap_or_default())),
+        }
     }
 
     async fn position_of(&self, id: Uuid) -> Result<i64, Fault> {

@@ -129,19 +129,21 @@ fn items<E: FeedEvent>(stream: Streaming<E::Response>, make: fn(E) -> SourceEven
     known.boxed()
 }
 
-/// Where a source's event stands, within what is left of the caller's time.
+/// Where a source's event stands, within what is left of the caller's time. `read_to` is the cursor that the caller has
+/// read to: a source that does not recognise it tells no position.
 pub(super) async fn locate(
     peers: &Peers,
     identity: &Identity,
     source: Source,
     change: String,
+    read_to: String,
     time_left: Duration,
 ) -> Result<i64, Status> {
     Ok(match source {
         Source::Leads => {
             let mut client = LeadEventServiceClient::new(peers.leads.clone());
             client
-                .locate(within(time_left, own_request(identity, leads::LocateRequest { change })))
+                .locate(within(time_left, own_request(identity, leads::LocateRequest { change, read_to })))
                 .await?
                 .into_inner()
                 .position
@@ -149,7 +151,7 @@ pub(super) async fn locate(
         Source::Contracts => {
             let mut client = ContractEventServiceClient::new(peers.contracts.clone());
             client
-                .locate(within(time_left, own_request(identity, contracts::LocateRequest { change })))
+                .locate(within(time_left, own_request(identity, contracts::LocateRequest { change, read_to })))
                 .await?
                 .into_inner()
                 .position
@@ -157,7 +159,7 @@ pub(super) async fn locate(
         Source::Billing => {
             let mut client = BillingEventServiceClient::new(peers.billing.clone());
             client
-                .locate(within(time_left, own_request(identity, billing::LocateRequest { change })))
+                .locate(within(time_left, own_request(identity, billing::LocateRequest { change, read_to })))
                 .await?
                 .into_inner()
                 .position

@@ -117,6 +117,19 @@ pub(super) async fn reached(db: impl PgExecutor<'_>, name: &str, sources: &[Sour
     Ok(reached.collect())
 }
 
+/// The source's cursor that the live build has read to. Empty: it has read nothing.
+pub(super) async fn read_to(db: impl PgExecutor<'_>, name: &str, source: Source) -> sqlx::Result<String> {
+    let token = sqlx::query_scalar!(
+        "select token from cursor join projection on name = projection and live = generation
+         where name = $1 and source = $2",
+        name,
+        source.name(),
+    )
+    .fetch_optional(db)
+    .await?;
+    Ok(token.unwrap_or_default())
+}
+
 /// How far every live build has read each source.
 pub(super) async fn standing(db: &mut PgConnection) -> sqlx::Result<Vec<Standing>> {
     sqlx::query_as!(

@@ -7,9 +7,9 @@ use tokio::{
     sync::{Mutex, watch},
     time::{Instant, timeout_at},
 };
-use tonic::Code;
+use tonic::{Code, Status};
 
-use super::{Following, Source, consumer, source};
+use super::{Following, Source, consumer, source, store};
 use crate::{call::Call, clock, fault::Fault, outbox::Change, violations::Violations};
 
 /// The most changes that one read may wait for.
@@ -130,19 +130,35 @@ impl Following {
         wrong.into_result().map(|()| parsed)
     }
 
-    /// Asks the source, as this service itself, where a change stands.
+    /// Asks the source, as this service itself, where a change stands. A source that does not recognise how far the live
+    /// build has read was restored to an earlier state, which the follower is about to find out: until it has read again,
+    /// positions of the two mean different events.
     async fn locate(&self, at: usize, source: Source, change: String, until: Instant) -> Result<(Source, i64), Fault> {
-        let left = until.saturating_duration_since(Instant::now());
-        let located = source::locate(&self.0.peers, &self.0.core.identity, source, change, left).await;
-        located.map(|position| (source, position)).map_err(|status| {
-            if status.code() == Code::NotFound {
-                let mut wrong = Violations::default();
-                wrong.add(format!("at_least[{at}]"), format_args!("is no event of {}", source.name()));
-                return Fault::fields(&wrong);
+        let (peers, identity) = (&self.0.peers, &self.0.core.identity);
+        loop {
+            let read_to = store::read_to(&self.0.core.db, self.name(), source).await?;
+            let left = until.saturating_duration_since(Instant::now());
+            match source::locate(peers, identity, source, change.clone(), read_to, left).await {
+                Ok(position) => return Ok((source, position)),
+                Err(status) if status.code() != Code::DataLoss => return Err(self.not_located(at, source, &status)),
+                Err(_) if Instant::now() + LOOK >= until => {
+                    let text =
+                        format_args!("{} was restored to an earlier state and is being read again", source.name());
+                    return Err(Fault::unavailable("BEHIND", text).with("service", source.name()));
+                }
+                Err(_) => clock::pause(LOOK).await,
             }
-            let (follower, source, code) = (self.name(), source.name(), status.code());
-            tracing::warn!(follower, source, ?code, reason = consumer::reason(&status), "change cannot be located");
-            Fault::unavailable("SERVICE_UNREACHABLE", format_args!("{source} cannot be asked")).with("service", source)
-        })
+        }
+    }
+
+    fn not_located(&self, at: usize, source: Source, status: &Status) -> Fault {
+        if status.code() == Code::NotFound {
+            let mut wrong = Violations::default();
+            wrong.add(format!("at_least[{at}]"), format_args!("is no event of {}", source.name()));
+            return Fault::fields(&wrong);
+        }
+        let (follower, source, code) = (self.name(), source.name(), status.code());
+        tracing::warn!(follower, source, ?code, reason = consumer::reason(status), "change cannot be located");
+        Fault::unavailable("SERVICE_UNREACHABLE", format_args!("{source} cannot be asked")).with("service", source)
     }
 }

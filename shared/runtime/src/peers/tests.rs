@@ -175,10 +175,11 @@ async fn what_one_role_knows_of_a_call_does_not_reach_the_other() {
 async fn a_request_that_is_too_large_does_not_leave() {
     let scripted = Scripted::ready();
     let (_hub, mut client) = in_process(&scripted);
-    let status = client.locate(LocateRequest { change: "x".repeat(MAX_REQUEST) }).await.unwrap_err();
+    let status =
+        client.locate(LocateRequest { change: "x".repeat(MAX_REQUEST), ..Default::default() }).await.unwrap_err();
     assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "REQUEST_TOO_LARGE"));
     assert_eq!(scripted.calls(), 0);
-    client.locate(LocateRequest { change: "x".repeat(MAX_REQUEST - 10) }).await.unwrap();
+    client.locate(LocateRequest { change: "x".repeat(MAX_REQUEST - 10), ..Default::default() }).await.unwrap();
 }
 
 #[tokio::test]
@@ -348,7 +349,7 @@ async fn a_storm_of_deadlines_does_not_end_the_connection_for_others() {
     for storm in storms {
         timeout(SOON * 4, storm).await.unwrap().unwrap();
     }
-    client.clone().locate(LocateRequest { change: "events/x".to_owned() }).await.unwrap();
+    client.clone().locate(LocateRequest { change: "events/x".to_owned(), ..Default::default() }).await.unwrap();
 }
 
 /// Certificates in folders, taken away with it.
