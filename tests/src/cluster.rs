@@ -80,6 +80,13 @@ impl Database {
         Self { url: cluster.url(&name), standing: false, options: cluster.options(&name) }
     }
 
+    /// An empty database on a cluster of the test's own.
+    pub async fn fresh(cluster: &Cluster) -> Self {
+        let name = "otdel";
+        cluster.create_database_if_absent(name).await.expect("a database");
+        Self { url: cluster.url(name), standing: false, options: cluster.options(name) }
+    }
+
     /// A copy of this database as it is, on the cluster that the tests share. Nobody may use this one meanwhile.
     pub async fn copied(&self) -> Self {
         let template = self.options.get_database().expect("a name");

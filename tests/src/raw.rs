@@ -1,12 +1,7 @@
 //! Calling any unary RPC with bytes: for tests that are made from the descriptors.
 
-use bytes::{Buf as _, BufMut as _, Bytes};
 use prost_reflect::{DescriptorPool, MethodDescriptor};
-use tonic::{
-    Request, Status,
-    client::Grpc,
-    codec::{Codec, DecodeBuf, Decoder, EncodeBuf, Encoder},
-};
+use tonic::{Request, Status, client::Grpc};
 
 use crate::door::Door;
 
@@ -35,43 +30,5 @@ pub async fn call(door: &Door, path: &str, request: Vec<u8>) -> Result<Vec<u8>, 
     let mut grpc = Grpc::new(door.keyed());
     grpc.ready().await.map_err(|error| Status::unavailable(error.to_string()))?;
     let path = path.parse().map_err(|_| Status::internal("not a path"))?;
-    grpc.unary(Request::new(request), path, Bare).await.map(tonic::Response::into_inner)
-}
-
-/// Bytes as they are.
-#[derive(Clone, Copy, Debug)]
-struct Bare;
-
-impl Codec for Bare {
-    type Encode = Vec<u8>;
-    type Decode = Vec<u8>;
-    type Encoder = Self;
-    type Decoder = Self;
-
-    fn encoder(&mut self) -> Self {
-        *self
-    }
-
-    fn decoder(&mut self) -> Self {
-        *self
-    }
-}
-
-impl Encoder for Bare {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn encode(&mut self, item: Vec<u8>, buffer: &mut EncodeBuf<'_>) -> Result<(), Status> {
-        buffer.put(Bytes::from(item));
-        Ok(())
-    }
-}
-
-impl Decoder for Bare {
-    type Item = Vec<u8>;
-    type Error = Status;
-
-    fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
-        Ok(Some(buffer.copy_to_bytes(buffer.remaining()).to_vec()))
-    }
+    grpc.unary(Request::new(request), path, otdel::client::Bytes).await.map(tonic::Response::into_inner)
 }

@@ -18,15 +18,22 @@ use sqlx::postgres::PgConnectOptions;
 
 use crate::{door::DoorArgs, postgres::guard::GuardArgs, secrets};
 
+mod gateway;
+mod help;
+mod import;
 mod operators;
+mod report;
 
+pub use gateway::GatewayArgs;
+pub use import::{Import, ImportArgs, ImportLeadsArgs};
 pub use operators::{FindingsFormat, NewEpochArgs, RestoreFinishArgs, SERVICES, ServicesArgs, VerifyArgs};
+pub use report::{ReportArgs, ReportFormat};
 
 /// A sales department from the first request to the money.
 ///
 /// Without a command it runs the whole suite in one process on a private PostgreSQL cluster: `otdel up`.
 #[derive(Debug, Parser)]
-#[command(name = "otdel", version, propagate_version = true)]
+#[command(name = "otdel", version, propagate_version = true, after_help = help::EXIT_CODES)]
 pub struct Cli {
     /// What to do; `up` where nothing is said.
     #[command(subcommand)]
@@ -40,22 +47,40 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Runs the whole suite in one process, on a private PostgreSQL cluster that it makes and runs itself.
+    #[command(after_long_help = help::UP)]
     Up(UpArgs),
     /// Runs one or several services, on databases that `otdel migrate` has prepared.
+    #[command(after_long_help = help::SERVE)]
     Serve(ServeArgs),
     /// Makes the secrets and certificates of a deployment, and its first administrator.
+    #[command(after_long_help = help::INIT)]
     Init(InitArgs),
     /// Brings the schemas of all services to the version of this binary.
+    #[command(after_long_help = help::MIGRATE)]
     Migrate(MigrateArgs),
+    /// Asks the gateway for a report and writes it as a table, as CSV or as JSON.
+    #[command(after_long_help = help::REPORT)]
+    Report(ReportArgs),
+    /// Imports leads from a file, through the gateway.
+    #[command(after_long_help = help::IMPORT)]
+    Import(ImportArgs),
     /// Looks whether the databases are as they should be, and digests what they hold.
+    #[command(after_long_help = help::VERIFY)]
     Verify(VerifyArgs),
     /// Does what a restored database needs before services run on it.
+    #[command(after_long_help = help::RESTORE_FINISH)]
     RestoreFinish(RestoreFinishArgs),
     /// Makes every older cursor of the feeds refused, so that followers read again.
+    #[command(after_long_help = help::NEW_EPOCH)]
     NewEpoch(NewEpochArgs),
+    /// Prints every setting as a table: flag, environment variable, default, meaning and the commands that read it.
+    #[command(after_long_help = help::SETTINGS)]
+    Settings,
     /// Prints the API key that `otdel up` made, for `Authorization: Bearer`.
+    #[command(after_long_help = help::TOKEN)]
     Token(TokenArgs),
     /// Asks a running role whether it is ready; exits with 0 if it is, with 1 if not.
+    #[command(after_long_help = help::HEALTHCHECK)]
     Healthcheck(HealthcheckArgs),
     /// Starts PostgreSQL so that it ends when this process's parent does.
     #[command(name = crate::postgres::guard::COMMAND, hide = true)]

@@ -1,6 +1,6 @@
 //! A client of the gateway, for the commands that are nothing else.
 
-use std::{env, fs, time::Duration};
+use std::{env, fmt::Write as _, fs, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use bytes::{Buf as _, BufMut as _};
@@ -56,10 +56,10 @@ pub fn explain(status: &Status) -> String {
     };
     let details = status.get_error_details();
     for violation in details.bad_request().map(|wrong| wrong.field_violations.as_slice()).unwrap_or_default() {
-        text.push_str(&format!("\n  {}: {}", violation.field, violation.description));
+        let _ = write!(text, "\n  {}: {}", violation.field, violation.description);
     }
     if let Some(info) = details.error_info() {
-        text.push_str(&format!(" ({})", info.reason));
+        let _ = write!(text, " ({})", info.reason);
     }
     text
 }

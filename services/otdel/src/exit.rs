@@ -11,6 +11,8 @@ pub enum Exit {
     Wrong,
     /// Nothing is wrong, and it is not over: services do the rest by themselves when they run.
     Pending,
+    /// Parts of what was given were refused, and are told; the rest is done.
+    Rejected,
 }
 
 impl From<Exit> for ExitCode {
@@ -19,6 +21,7 @@ impl From<Exit> for ExitCode {
             Exit::Well => 0,
             Exit::Wrong => 1,
             Exit::Pending => 3,
+            Exit::Rejected => 4,
         })
     }
 }

@@ -5,6 +5,7 @@
 
 mod checks;
 pub mod cli;
+pub mod client;
 pub mod commands;
 pub mod data;
 pub mod door;
@@ -14,6 +15,7 @@ pub mod node;
 pub mod postgres;
 pub mod private;
 pub mod secrets;
+pub mod settings;
 mod signals;
 
 use std::{
@@ -24,10 +26,10 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 
-use cli::{Cli, Command};
+use cli::{Cli, Command, Import, ImportArgs};
 use exit::Exit;
 
-/// Runs what the command line says. Exits with 0 when it is done, with 1 when it failed, with 2 on a wrong command line.
+/// Runs what the command line says and exits as `otdel --help` tells.
 pub fn main() -> ExitCode {
     let cli = Cli::parse();
     match run(cli) {
@@ -55,9 +57,12 @@ fn run(cli: Cli) -> Result<Exit> {
             Command::Serve(args) => commands::serve::serve(&args).await?,
             Command::Init(args) => commands::init::init(&args).await?,
             Command::Migrate(args) => commands::migrate::migrate(&args).await?,
+            Command::Report(args) => commands::report::report(&args).await?,
+            Command::Import(ImportArgs { what: Import::Leads(args) }) => return commands::import::leads(&args).await,
             Command::Verify(args) => return commands::verify::verify(&args).await,
             Command::NewEpoch(args) => commands::new_epoch::new_epoch(&args).await?,
             Command::RestoreFinish(args) => return commands::restore_finish::restore_finish(&args).await,
+            Command::Settings => say_exactly(&settings::table()?)?,
             Command::Token(args) => commands::token::token(&args)?,
             Command::Healthcheck(args) => commands::healthcheck::healthcheck(&args).await?,
             Command::PostgresGuard(_) => {}
@@ -69,9 +74,14 @@ fn run(cli: Cli) -> Result<Exit> {
     outcome
 }
 
-/// Says something to whoever ran the command. A closed pipe is nobody to say it to, not an error.
+/// Says something to whoever ran the command, on a line of its own.
 fn say(text: &str) -> Result<()> {
-    match writeln!(io::stdout(), "{text}") {
+    say_exactly(&format!("{text}\n"))
+}
+
+/// Says something as it is. A closed pipe is nobody to say it to, not an error.
+fn say_exactly(text: &str) -> Result<()> {
+    match io::stdout().write_all(text.as_bytes()) {
         Err(error) if error.kind() != io::ErrorKind::BrokenPipe => Err(error.into()),
         _ => Ok(()),
     }

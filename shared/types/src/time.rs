@@ -3,7 +3,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-use chrono::{DateTime, Datelike, NaiveDate, Offset, TimeZone, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, NaiveDateTime, Offset, TimeZone, Utc};
 use chrono_tz::Tz;
 
 /// A text that is not the name of a time zone.
@@ -27,6 +27,12 @@ impl Zone {
         let offset = self.0.offset_from_utc_datetime(&utc).fix();
         // Only in the last hours that can be written at all is there no local time.
         utc.checked_add_offset(offset).unwrap_or(utc).date()
+    }
+
+    /// The instant at which the zone's clocks show a time; the first of two. None: they never show it, because they go
+    /// forward over it.
+    pub fn first_instant_of(self, local: NaiveDateTime) -> Option<DateTime<Utc>> {
+        self.0.from_local_datetime(&local).earliest().map(|instant| instant.to_utc())
     }
 }
 

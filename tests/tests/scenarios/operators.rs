@@ -1,15 +1,18 @@
-//! What operators do around a restore: begin a new epoch, finish the restore, verify.
+//! What operators do: verify, restore, import and report, each as a command.
+
+mod files;
 
 use std::collections::BTreeMap;
 
+use otdel::{postgres::Throwaway, private};
 use otdel_api::{billing as bl, contracts as ct, leads as pb};
 use otdel_tests::{
-    cluster::Database,
+    cluster::{self, Database},
     door::Door,
     eventually::eventually,
     operator::{self, Ran},
     refusal::reason,
-    staff,
+    split, staff,
     story::{Step, Story},
     suite::{Suite, Topology},
 };
@@ -78,7 +81,101 @@ async fn restored(topology: Topology) {
     let followed = |ran: &Ran| without("leads", &without("cursor", &ran.lines()));
     assert_eq!(followed(&healed), followed(&before), "the digests are those of a build that saw no restore");
     super::story::a_rebuild_is_equal(&suite).await;
+
+    let database = suite.stop().await;
+    succeeds(operator::on(&database, &["new-epoch", "billing"]).await);
+    let after = operator::on(&database, &["verify"]).await;
+    assert_eq!(after.code, 3, "{after:?}");
+    let pending: Vec<_> = after.lines().into_iter().filter(|line| line.starts_with("pending")).collect();
+    assert!(
+        !pending.is_empty() && pending.iter().all(|line| line.contains(" of billing is of an earlier epoch")),
+        "{after:?}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dump_is_restored_into_a_fresh_cluster_in_the_order_that_the_help_tells() {
+    let suite = Suite::start_on(Topology::AllInOne, Database::running().await).await;
+    let staff = staff::department(&suite.admin).await;
+    let today = otdel_runtime::convert::date(otdel_runtime::clock::system_now().date_naive());
+    Story::new(&staff, today).tell_until(Step::Pay).await;
+    let database = suite.stop().await;
+    let before = verified(&database).await;
+
+    let fresh = Throwaway::start("otdel-test-").await.unwrap();
+    let restored = Database::fresh(fresh.cluster()).await;
+    let folder = std::env::temp_dir().join(format!("otdel-restore-{}", staff::id()));
+    private::make_folder(&folder).unwrap();
+    split::make_secrets(&folder.join("secrets"));
+    let (secrets, dump) = (folder.join("secrets"), folder.join("otdel.dump"));
+    let (secrets, dump) = (secrets.to_str().unwrap(), dump.to_str().unwrap());
+    let postgres = |program: &str, args: &[&str]| {
+        let mut command = tokio::process::Command::new(fresh.cluster().binaries().program(program));
+        command.args(args);
+        operator::run(command)
+    };
+    succeeds(postgres("pg_dump", &["-Fc", "--file", dump, &database.url]).await);
+    let early = operator::on(&restored, &["restore-finish"]).await;
+    assert_eq!(early.code, 1, "{early:?}");
+    assert!(early.err.contains("run `otdel migrate`"), "{early:?}");
+    for _ in 0..2 {
+        succeeds(operator::on(&restored, &["migrate", "--roles-only", "--secrets", secrets]).await);
+    }
+    let into = ["--exit-on-error", "--single-transaction", "--dbname", &restored.url, dump];
+    succeeds(postgres("pg_restore", &into).await);
+    let migrate = ["migrate", "--secrets", secrets, "--business-zone", cluster::ZONE];
+    succeeds(operator::on(&restored, &migrate).await);
+    succeeds(operator::on(&restored, &["restore-finish"]).await);
+    let after = operator::on(&restored, &["verify"]).await;
+    assert_eq!(after.code, 3, "{after:?}");
+    assert_eq!(without("cursor", &after.lines()), without("cursor", &before.lines()), "a restored dump holds the same");
+
+    let suite = Suite::start_on(Topology::AllInOne, restored).await;
+    eventually("every follower has read again", || async {
+        let ran = operator::on(&suite.database, &["verify"]).await;
+        if ran.code == 0 { Ok(()) } else { Err(ran) }
+    })
+    .await;
     suite.stop().await;
+    std::fs::remove_dir_all(folder).unwrap();
+}
+
+fn succeeds(ran: Ran) {
+    assert_eq!(ran.code, 0, "{ran:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whatever_was_changed_is_found_by_verify() {
+    let database = with_an_invoice(Topology::AllInOne).await.stop().await;
+    verified(&database).await;
+    let pool = database.pool("public").await;
+    for change in [
+        "update leads.outbox set deal = null
+         where position = (select min(position) from leads.outbox where deal is not null)",
+        "delete from contracts.outbox where position = (select max(position) from contracts.outbox)",
+        "grant update on billing.ledger_entry to otdel_billing_app",
+        "update billing.payment set allocated = allocated - 1 where allocated > 0",
+        "update reporting.cursor set position = position - 1 where source = 'billing'",
+    ] {
+        sqlx::query(change).execute(&pool).await.unwrap();
+    }
+    let found = operator::on(&database, &["verify", "--format", "json"]).await;
+    assert_eq!(found.code, 1, "{found:?}");
+    let findings = found.lines().into_iter().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    let findings: Vec<_> = findings.filter(|finding| finding["state"] == "wrong").collect();
+    for (service, check, says) in [
+        ("leads", "feed", "says otherwise than its event in deal"),
+        ("contracts", "feed", "the feed ends at position"),
+        ("billing", "rights", "otdel_billing_app may update billing.ledger_entry"),
+        ("billing", "ledger", "payments are allocated otherwise than their allocations say"),
+        ("billing", "ledger", "advance in RUB has"),
+        ("reporting", "cursor", "says otherwise than its token"),
+    ] {
+        let told = findings.iter().any(|one| {
+            one["service"] == service && one["check"] == check && one["found"].as_str().unwrap().contains(says)
+        });
+        assert!(told, "{service} {check} {says}: {findings:#?}");
+    }
 }
 
 async fn with_an_invoice(topology: Topology) -> Suite {

@@ -10,7 +10,7 @@ pub struct GatewayArgs {
     /// The gateway: `host:port` for clear text, `https://host:port` for TLS
     #[arg(long, env = "OTDEL_ADDRESS", default_value = "127.0.0.1:7400", value_name = "ADDRESS")]
     pub address: String,
-    /// A file with the API key, or with another bearer token [default: OTDEL_TOKEN, else the key that `otdel up` made]
+    /// A file with the API key, or with another bearer token [default: the variable `OTDEL_TOKEN`, else the key that `otdel up` made]
     #[arg(long, env = "OTDEL_TOKEN_FILE", value_name = "FILE")]
     pub token_file: Option<PathBuf>,
     /// The certificate of the authority that the gateway's is signed by; TLS needs it
