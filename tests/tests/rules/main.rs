@@ -7,3 +7,4 @@ mod deploy;
 mod protos;
 mod reasons;
 mod walls;
+mod watch;

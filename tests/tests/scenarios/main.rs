@@ -16,6 +16,7 @@ mod forms;
 mod invoices;
 mod ledger;
 mod load;
+mod metrics;
 mod olist;
 mod operators;
 mod readiness;
