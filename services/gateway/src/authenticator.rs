@@ -38,6 +38,16 @@ pub(crate) struct Callers {
 #[tonic::async_trait]
 impl Authenticate for Callers {
     async fn authenticate(&self, headers: &HeaderMap, _caller: Option<Caller>) -> Result<Entry, Fault> {
+        let (pass, version) = self.find(headers).await?;
+        let Taken { told, excess } = self.quotas.take(&pass.principal.name, pass.calls_per_second());
+        let token = pass.mint(&self.identity, version);
+        Ok(Entry { principal: pass.principal, token, told, excess })
+    }
+}
+
+impl Callers {
+    /// What opens the door to whoever has sent these headers, and the directory's version that says so.
+    pub(crate) async fn find(&self, headers: &HeaderMap) -> Result<(Pass, i64), Fault> {
         let bearer = bearer(headers);
         let login = match (&self.logins, bearer) {
             (Some(logins), Some(token)) if ApiKey::read(token).is_none() => logins.subject(token).await?,
@@ -46,9 +56,7 @@ impl Authenticate for Callers {
         let known = self.directory.known()?;
         let by_login = login.and_then(|subject| known.login(&subject));
         let pass = by_login.or_else(|| by_key(&known, ApiKey::read(bearer?)?)).ok_or_else(denied)?;
-        let Taken { told, excess } = self.quotas.take(&pass.principal.name, pass.calls_per_second());
-        let token = pass.mint(&self.identity, known.version);
-        Ok(Entry { principal: pass.principal.clone(), token, told, excess })
+        Ok((pass.clone(), known.version))
     }
 }
 

@@ -36,6 +36,7 @@ mod reasons;
 mod rpc;
 #[cfg(test)]
 mod tests;
+mod watched;
 mod web;
 
 use std::sync::Arc;
@@ -112,13 +113,13 @@ impl Gateway {
     /// Everything that the public listener serves beside health and reflection. Fails on an HTTP annotation in the
     /// protos that the gateway cannot serve.
     pub fn router(&self, limits: &Limits, face: &Face) -> Result<Router, BadRule> {
-        let callers = Callers {
+        let callers = Arc::new(Callers {
             directory: self.directory.clone(),
             logins: self.logins.clone(),
             quotas: self.quotas.clone(),
             identity: self.identity.clone(),
-        };
-        let rpcs = stack(SERVICE, self.routes(), Arc::new(callers), limits);
+        });
+        let rpcs = stack(SERVICE, self.routes(callers.clone()), callers, limits);
         let json = Json::new(rpcs.clone())?;
         let door = Door { rpcs: rpcs.with_state(()), json, described: face.described };
         let router = Router::new().fallback(move |request: Request| door.clone().answer(request));
@@ -142,7 +143,7 @@ impl Gateway {
 
     /// The gateway's own RPCs, and under every other path the services'. Where time does not stand still, nobody can
     /// move it: the path of the test clock leads to no service.
-    fn routes(&self) -> Routes {
+    fn routes(&self, callers: Arc<Callers>) -> Routes {
         let own = GatewayServiceServer::new(self.clone()).max_decoding_message_size(MAX_REQUEST);
         let mut routes = Routes::new(own);
         if self.clock.is_standing() {
@@ -150,7 +151,7 @@ impl Gateway {
             routes = routes.add_service(clock);
         }
         let peers = self.peers.clone();
-        let pass = move |request: Request| passthrough::pass(peers.clone(), request);
+        let pass = move |request: Request| passthrough::pass(peers.clone(), callers.clone(), request);
         Routes::from(routes.into_axum_router().fallback(pass))
     }
 }

@@ -2,6 +2,7 @@
 
 use std::{
     pin::Pin,
+    sync::Arc,
     task::{Context, Poll},
 };
 
@@ -18,7 +19,7 @@ use tonic::{Code, Status, body::Body};
 use tonic_types::StatusExt as _;
 use tower::ServiceExt as _;
 
-use crate::SERVICE;
+use crate::{SERVICE, authenticator::Callers, watched::Watched};
 
 /// The headers that go through. A list of what may pass, because what looks like ours must not: the internal token,
 /// above all, and whatever header a service will trust one day.
@@ -37,8 +38,12 @@ const CARRIED: [HeaderName; 8] = [
 /// here.
 ///
 /// The guard has let the call in by its RPC's policy; the service checks its rows. The caller's key stays here and the
-/// internal token goes instead. Nothing is tried again: the caller does that, and it knows for how long.
-pub(crate) async fn pass(peers: Peers, request: Request) -> Response {
+/// internal token goes instead. Nothing is tried again: the caller does that, and it knows for how long. A stream ends
+/// where its caller would no longer be let in.
+pub(crate) async fn pass(peers: Peers, callers: Arc<Callers>, request: Request) -> Response {
+    let streamed =
+        request.extensions().get::<Admitted>().map(|admitted| admitted.policy).filter(|policy| policy.streams);
+    let key = request.headers().get(header::AUTHORIZATION).map(|key| (header::AUTHORIZATION, key.clone()));
     let passed = match outgoing(&peers, request) {
         Ok((peer, request)) => peer.clone().oneshot(request).await.map_err(|status| explain(peer, status)),
         Err(fault) => Err(fault.into_status(SERVICE)),
@@ -49,7 +54,12 @@ pub(crate) async fn pass(peers: Peers, request: Request) -> Response {
             // frame after it for a broken connection. A body that was collected does not say that it is empty.
             response.map(|_| axum::body::Body::empty())
         }
-        Ok(response) => response.map(|body| axum::body::Body::new(Ended(body))),
+        Ok(response) => response.map(|body| match streamed {
+            Some(policy) => {
+                axum::body::Body::new(Watched::new(Ended(body), callers, HeaderMap::from_iter(key), policy))
+            }
+            None => axum::body::Body::new(Ended(body)),
+        }),
         Err(status) => status.into_http(),
     }
 }

@@ -76,7 +76,14 @@ impl Roles {
         let log = fs::OpenOptions::new().create(true).append(true).open(log)?;
         // They end with us however we end.
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "KILL"]).arg(&self.node).args(["serve", role.name(), "--drain-s", "5", "--rate-limit", "0"]);
+        command.args(["--pdeathsig", "KILL"]).arg(&self.node).args([
+            "serve",
+            role.name(),
+            "--drain-s",
+            "5",
+            "--rate-limit",
+            "0",
+        ]);
         command.arg("--listen").arg(self.ports[role.name()].to_string());
         command.arg("--database-connections").arg(self.connections.to_string());
         command.arg("--secrets").arg(self.folder.join("secrets")).arg("--database-url").arg(&self.url);

@@ -80,9 +80,28 @@ async fn a_key_lives_and_ends(suite: &Suite) {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_changes_about_a_key_or_its_principal_works_within_five_seconds() {
     let suite = Suite::start(Topology::AllInOne).await;
+    let reader = staff::system(&suite.admin, "витрина", &["events.read"]).await;
+    let stream = reader.door.lead_events().subscribe(pb::SubscribeRequest::default()).await.unwrap().into_inner();
+    let request = pb::RevokeApiKeyRequest { request_id: id(), name: reader.key_name(), ..Default::default() };
+    suite.admin.principals().revoke_api_key(request).await.unwrap();
+    let asked = Instant::now();
+    let ended = tokio::spawn(async move { (end_of(stream).await, asked.elapsed()) });
     a_key_lives_and_ends(&suite).await;
     a_principal_changes(&suite).await;
+    let (refused, took) = ended.await.unwrap();
+    assert_eq!(reason(&refused), (Code::Unauthenticated, "UNAUTHENTICATED".into()), "a stream is not for ever");
+    assert!(took < WITHIN * 2, "{took:?}");
     suite.stop().await;
+}
+
+async fn end_of(mut stream: tonic::Streaming<pb::SubscribeResponse>) -> Status {
+    loop {
+        match stream.message().await {
+            Ok(Some(_)) => {}
+            Ok(None) => panic!("the stream ended without a word"),
+            Err(status) => return status,
+        }
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -101,11 +120,8 @@ async fn a_principal_changes(suite: &Suite) {
     };
     assert!(has("leads.work").await);
 
-    let principal = pb::Principal {
-        name: anna.principal.clone(),
-        roles: vec![pb::Role::Accountant.into()],
-        ..Default::default()
-    };
+    let principal =
+        pb::Principal { name: anna.principal.clone(), roles: vec![pb::Role::Accountant.into()], ..Default::default() };
     let request = pb::UpdatePrincipalRequest { request_id: id(), principal: Some(principal), update_mask: None };
     let updated = admin.principals().update_principal(request).await.unwrap().into_inner().principal.unwrap();
     assert_eq!((updated.display_name.as_str(), updated.person), ("Анна", anna.person.clone()));

@@ -3,6 +3,7 @@
 // Clippy takes only functions marked as tests for tests; everything here is one.
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod api_keys;
 mod bad_requests;
 mod cancellation;
 mod clients;
@@ -16,6 +17,7 @@ mod forms;
 mod invoices;
 mod ledger;
 mod load;
+mod logins;
 mod metrics;
 mod olist;
 mod operators;

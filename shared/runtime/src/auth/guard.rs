@@ -175,21 +175,16 @@ fn no_such_rpc() -> Fault {
 /// The token of somebody outside passes through the hands of services. Beside the gateway only the services that the
 /// policy names may use it, so that one service that is broken into does not open all the others.
 fn authorize(principal: &Principal, policy: &Policy, caller: Option<Caller>) -> Result<(), Fault> {
-    let denied = || {
-        Fault::new(Code::PermissionDenied, "PERMISSION_DENIED", "the caller may not do this")
-            .with("permission", &policy.permission)
-    };
     let names = |service: &str| policy.services.iter().any(|named| named == service);
     match principal.as_service() {
-        Some(service) if !names(service) => return Err(denied()),
+        Some(service) if !names(service) => return Err(policy.denied()),
         None if policy.internal => return Err(no_such_rpc()),
-        None if caller.is_some_and(|Caller(service)| service != "gateway" && !names(service)) => return Err(denied()),
+        None if caller.is_some_and(|Caller(service)| service != "gateway" && !names(service)) => {
+            return Err(policy.denied());
+        }
         _ => {}
     }
-    match principal.reach(&policy.permission) {
-        Some(reach) if !policy.all_rows || reach == crate::scope::Reach::All => Ok(()),
-        _ => Err(denied()),
-    }
+    if policy.admits(principal) { Ok(()) } else { Err(policy.denied()) }
 }
 
 #[cfg(test)]

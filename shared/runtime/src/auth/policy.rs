@@ -1,6 +1,10 @@
 use std::{collections::HashMap, sync::LazyLock};
 
 use prost_reflect::DescriptorPool;
+use tonic::Code;
+
+use super::principal::Principal;
+use crate::{fault::Fault, scope::Reach};
 
 /// The descriptors of every proto, with their options.
 pub static DESCRIPTORS: LazyLock<DescriptorPool> =
@@ -21,6 +25,21 @@ pub struct Policy {
     pub services: Vec<String>,
     /// Whether nobody outside may call it.
     pub internal: bool,
+    /// Whether it answers with a stream.
+    pub streams: bool,
+}
+
+impl Policy {
+    /// Whether a principal holds the permission as far as the RPC needs.
+    pub fn admits(&self, principal: &Principal) -> bool {
+        principal.reach(&self.permission).is_some_and(|reach| !self.all_rows || reach == Reach::All)
+    }
+
+    /// What a principal is told whom it does not admit.
+    pub fn denied(&self) -> Fault {
+        Fault::new(Code::PermissionDenied, "PERMISSION_DENIED", "the caller may not do this")
+            .with("permission", &self.permission)
+    }
 }
 
 /// The policy of an RPC by its path. None: there is no such RPC, so nobody may call it.
@@ -49,6 +68,7 @@ fn read_policies() -> HashMap<String, Policy> {
             permission: declared.permission,
             services: declared.services,
             internal: declared.internal,
+            streams: method.is_server_streaming(),
         };
         policies.insert(path, policy);
     }
