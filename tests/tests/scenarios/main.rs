@@ -21,6 +21,8 @@ mod logins;
 mod metrics;
 mod olist;
 mod operators;
+mod owasp;
+mod quotas;
 mod readiness;
 mod reports;
 mod scope;

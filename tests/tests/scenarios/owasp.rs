@@ -1,0 +1,530 @@
+//! The door held against the OWASP API Security Top 10 of 2023: one test an item, which says what is promised. Where
+//! another file shows more of the same promise, the comment points there.
+
+use std::{collections::BTreeSet, net::SocketAddr, time::Duration};
+
+use futures_util::future::join_all;
+use http::Method;
+use otdel_api::leads as pb;
+use otdel_runtime::{
+    auth::{grants_of_role, policy_of},
+    convert::timestamp,
+    scope::Reach,
+};
+use otdel_tests::{
+    cluster::Database,
+    door::Door,
+    issuer::Issuer,
+    json, raw,
+    refusal::{fields, reason},
+    split::Split,
+    staff::{self, id},
+    story::Story,
+    suite::{Suite, Topology},
+};
+use prost::Message as _;
+use prost_reflect::{DynamicMessage, MethodDescriptor, Value};
+use serde_json::json;
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    net::TcpStream,
+};
+use tonic::{Code, Status};
+
+use super::logins;
+
+/// **API1, broken object level authorization.** Nobody reads or changes what is not theirs by its id, whichever RPC is
+/// given the id: the answer is that there is no such thing. `scope.rs` compares it with the answer for what is absent.
+#[tokio::test(flavor = "multi_thread")]
+async fn api1_an_id_of_somebody_elses_opens_nothing() {
+    let suite = Suite::start(Topology::AllInOne).await;
+    let owners = staff::department(&suite.admin).await;
+    let mut story = Story::new(&owners, suite.today().await);
+    story.tell().await;
+    let team = staff::team(&suite.admin, "Отдел № 2").await;
+    let stranger = staff::person(&suite.admin, "Чужой", &team, &[pb::Role::Manager]).await;
+    let theirs = [
+        ("leads/", &story.lead),
+        ("clients/", &story.client),
+        ("deals/", &story.deal),
+        ("contracts/", &story.contract),
+        ("orders/", &story.order),
+        ("invoices/", &story.invoice),
+        ("payments/", &story.payment),
+    ];
+    let before = suite.admin.deals().get_deal(pb::GetDealRequest { name: story.deal.clone() }).await.unwrap();
+
+    let mut not_found = 0;
+    for method in public() {
+        if method.is_server_streaming() || method.input().get_field_by_name("name").is_none() {
+            continue;
+        }
+        let path = raw::path(&method);
+        for (_, name) in theirs {
+            let mut request = DynamicMessage::new(method.input());
+            request.set_field_by_name("name", Value::String(name.clone()));
+            if method.input().get_field_by_name("request_id").is_some() {
+                request.set_field_by_name("request_id", Value::String(id()));
+            }
+            let refused = raw::call(&stranger.door, &path, request.encode_to_vec()).await.expect_err(&path);
+            let codes = [Code::NotFound, Code::PermissionDenied, Code::InvalidArgument];
+            assert!(codes.contains(&refused.code()), "{path} of {name}: {refused:?}");
+            not_found += usize::from(refused.code() == Code::NotFound);
+        }
+    }
+    assert!(not_found >= 12, "only {not_found} RPCs came so far as to look for it");
+    let after = suite.admin.deals().get_deal(pb::GetDealRequest { name: story.deal.clone() }).await.unwrap();
+    assert_eq!(before.into_inner(), after.into_inner());
+    suite.stop().await;
+}
+
+/// **API2, broken authentication.** Whatever is wrong with a key or a login token, the answer is the same to the byte, over
+/// gRPC and JSON; `jwt` in the gateway has more tokens, `quotas.rs` shows that guessing locks nobody out.
+#[tokio::test(flavor = "multi_thread")]
+async fn api2_whatever_is_wrong_with_a_key_or_a_token_the_answer_is_the_same() {
+    let issuer = Issuer::start().await;
+    let suite = logins::suite_of(&issuer, Topology::AllInOne).await;
+    let anna = logins::who_logs_in(&suite, &issuer, "anna", pb::Role::Manager).await;
+    let (key_id, secret) = anna.key.split_once('.').unwrap();
+    let revoked = staff::system(&suite.admin, "отозванный", &["leads.read"]).await;
+    let request = pb::RevokeApiKeyRequest { request_id: id(), name: revoked.key_name(), ..Default::default() };
+    suite.admin.principals().revoke_api_key(request).await.unwrap();
+    let door = |token: &str| suite.admin.with_key(token);
+    otdel_tests::eventually::eventually("the revoked key is refused", || async {
+        logins::caller(&revoked.door).await.err().ok_or(())
+    })
+    .await;
+
+    let mut bad = vec![
+        ("a word", "secret".to_owned()),
+        ("no secret", format!("{key_id}.")),
+        ("another secret", format!("{key_id}.{}", staff::secret().0)),
+        ("an unknown key", format!("{}.{secret}", uuid::Uuid::now_v7())),
+        ("another spelling", format!("{}.{secret}", key_id.replace('-', ""))),
+        ("a revoked key", revoked.key.clone()),
+    ];
+    bad.extend(issuer.bad_tokens("anna"));
+    let nothing = logins::caller(&suite.anonymous).await.unwrap_err();
+    let json_nothing = json::get(suite.address, "/v1/caller", None).await;
+    assert_eq!(reason(&nothing), (Code::Unauthenticated, "UNAUTHENTICATED".into()));
+    assert_eq!(json_nothing.status, 401);
+    for (what, token) in &bad {
+        let refused = logins::caller(&door(token)).await.expect_err(what);
+        let told = |status: &Status| (status.code(), status.message().to_owned(), status.details().to_vec());
+        assert_eq!(told(&refused), told(&nothing), "{what}");
+        let answer = json::get(suite.address, "/v1/caller", Some(token)).await;
+        assert_eq!((answer.status, problem(&answer)), (401, problem(&json_nothing)), "{what}");
+    }
+    let good = issuer.ed.token(&issuer.claims("anna"));
+    assert_eq!(logins::caller(&door(&good)).await.unwrap().principal, anna.principal);
+    suite.stop().await;
+}
+
+/// A refusal without the id of the one call that it is about.
+fn problem(answer: &json::Answer) -> serde_json::Value {
+    let mut problem = answer.json();
+    assert!(problem.as_object_mut().and_then(|fields| fields.remove("instance")).is_some(), "{problem}");
+    problem
+}
+
+/// **API3, broken object property level authorization.** What is output only cannot be set by filling it in or by naming
+/// it in a mask, a field that there is not is refused, and personal fields are blank for who may not see them.
+#[tokio::test(flavor = "multi_thread")]
+async fn api3_fields_that_are_not_the_callers_are_neither_set_nor_shown() {
+    let suite = Suite::start(Topology::AllInOne).await;
+    let admin = &suite.admin;
+    let owners = staff::department(admin).await;
+    let mut story = Story::new(&owners, suite.today().await);
+    story.tell().await;
+
+    let own_words = pb::Principal {
+        name: format!("principals/{}", uuid::Uuid::now_v7()),
+        display_name: "сайт".into(),
+        permissions: vec!["leads.read".into()],
+        state: pb::principal::State::Disabled.into(),
+        create_time: Some(timestamp(chrono::DateTime::UNIX_EPOCH)),
+        etag: "77".into(),
+        ..Default::default()
+    };
+    let request = pb::CreatePrincipalRequest { request_id: id(), principal: Some(own_words.clone()) };
+    let made = admin.principals().create_principal(request).await.unwrap().into_inner().principal.unwrap();
+    assert_ne!(
+        (made.name.clone(), made.create_time, made.etag.clone()),
+        (own_words.name, own_words.create_time, own_words.etag)
+    );
+    assert_eq!(made.state(), pb::principal::State::Active);
+
+    let get = pb::GetClientRequest { name: story.client.clone() };
+    let client = admin.clients().get_client(get.clone()).await.unwrap().into_inner().client.unwrap();
+    let taken_over = pb::Client { owner: owners.colleague.person.clone(), ..client.clone() };
+    let mask =
+        |paths: &[&str]| Some(prost_types::FieldMask { paths: paths.iter().map(|path| (*path).to_owned()).collect() });
+    let update_mask = mask(&["owner", "team", "create_time", "name"]);
+    let request = pb::UpdateClientRequest { request_id: id(), client: Some(taken_over.clone()), update_mask };
+    let answer = admin.clients().update_client(request).await.unwrap().into_inner().client.unwrap();
+    assert_eq!(answer, client, "output only fields are ignored");
+    let request =
+        pb::UpdateClientRequest { request_id: id(), client: Some(taken_over), update_mask: mask(&["secret_digest"]) };
+    let refused = admin.clients().update_client(request).await.unwrap_err();
+    assert_eq!(fields(&refused), ["update_mask"]);
+    let key = anna_key(&suite, &owners).await;
+    let body = json!({"requestId": id(), "isAdmin": true}).to_string();
+    let answer = json::call(suite.address, Method::POST, "/v1/leads:submit", Some(&key), &[], &body).await;
+    assert_eq!(answer.status, 400, "{}", answer.text());
+
+    let auditor = staff::person(admin, "Аудитор", &owners.team, &[pb::Role::Auditor]).await;
+    let seen = auditor.door.clients().get_client(get).await.unwrap().into_inner().client.unwrap();
+    assert_eq!((seen.display_name.as_str(), seen.phone.as_str(), seen.email.as_str()), ("", "", ""));
+    assert!(!client.phone.is_empty() || !client.email.is_empty());
+    suite.stop().await;
+}
+
+async fn anna_key(suite: &Suite, owners: &staff::Department) -> String {
+    let principal = owners.manager.principal.clone();
+    let key = staff::key_of(&suite.admin, pb::ApiKey { principal, ..Default::default() }).await;
+    let door = suite.admin.with_key(&key);
+    otdel_tests::eventually::eventually("the key works", || async {
+        logins::caller(&door).await.map_err(|status| status.code())
+    })
+    .await;
+    key
+}
+
+/// **API4, unrestricted resource consumption.** Requests, headers, pages and time have bounds, and a body that does not
+/// come is not waited for longer than the caller would wait; `quotas.rs` bounds how often.
+#[tokio::test(flavor = "multi_thread")]
+async fn api4_size_number_and_time_are_bounded() {
+    let suite = Suite::start(Topology::AllInOne).await;
+    let door = &suite.admin;
+    let owners = staff::department(door).await;
+    let key = anna_key(&suite, &owners).await;
+
+    let large = pb::SubmitLeadRequest { text: "я".repeat(200_000), ..Default::default() };
+    let refused = door.leads().submit_lead(large).await.unwrap_err();
+    assert_eq!(reason(&refused), (Code::InvalidArgument, "REQUEST_TOO_LARGE".into()));
+    let body = json!({"text": "я".repeat(200_000)}).to_string();
+    let answer = json::call(suite.address, Method::POST, "/v1/leads:submit", Some(&key), &[], &body).await;
+    assert_eq!(answer.status, 413);
+    let deep = format!("{}{}", "[".repeat(100_000), "]".repeat(100_000));
+    let answer = json::call(suite.address, Method::POST, "/v1/leads:submit", Some(&key), &[], &deep).await;
+    assert_eq!(answer.status, 400, "{}", answer.text());
+    let mut long = tonic::Request::new(otdel_api::gateway::GetCallerRequest {});
+    long.metadata_mut().insert("x-long", "x".repeat(16 * 1024).parse().unwrap());
+    assert!(door.gateway().get_caller(long).await.is_err(), "headers have 8 KiB at most");
+
+    for page_size in [i32::MAX, 201, 200, 0] {
+        let pages = pb::ListPrincipalsRequest { page_size, ..Default::default() };
+        let page = door.principals().list_principals(pages).await.unwrap().into_inner();
+        assert!(page.principals.len() <= 200);
+    }
+    let negative = pb::ListPrincipalsRequest { page_size: -1, ..Default::default() };
+    assert_eq!(fields(&door.principals().list_principals(negative).await.unwrap_err()), ["page_size"]);
+
+    // A body of which nothing comes: who has no key is refused at once, who has one when its time is over.
+    let promised = "POST /v1/leads:submit HTTP/1.1\r\nhost: x\r\nconnection: close\r\ncontent-length: 1000\r\n";
+    let stranger = raw_http(suite.address, &format!("{promised}\r\n")).await;
+    assert!(stranger.starts_with("HTTP/1.1 401"), "{stranger}");
+    let slow = format!("{promised}authorization: Bearer {key}\r\ngrpc-timeout: 300m\r\n\r\n{{");
+    assert!(raw_http(suite.address, &slow).await.starts_with("HTTP/1.1 504"));
+    suite.stop().await;
+}
+
+/// **API5, broken function level authorization.** Every role is refused every function that the table does not grant it,
+/// made from the descriptors, so that a new RPC is in it by itself. `reliability.md` 5.4 is the table.
+#[tokio::test(flavor = "multi_thread")]
+async fn api5_no_role_calls_what_is_anothers() {
+    const ROLES: [pb::Role; 8] = [
+        pb::Role::Manager,
+        pb::Role::LeadManager,
+        pb::Role::HeadOfDepartment,
+        pb::Role::CommercialDirector,
+        pb::Role::Accountant,
+        pb::Role::Auditor,
+        pb::Role::Administrator,
+        pb::Role::ServiceAccount,
+    ];
+    let suite = Suite::start(Topology::AllInOne).await;
+    let (mut denied, mut allowed) = (0, 0);
+    for role in ROLES {
+        let principal =
+            pb::Principal { display_name: role.as_str_name().into(), roles: vec![role.into()], ..Default::default() };
+        let who = staff::somebody(&suite.admin, principal).await;
+        for method in public() {
+            let path = raw::path(&method);
+            let policy = policy_of(&path).unwrap();
+            let granted = grants_of_role(role).iter().find(|(permission, _)| *permission == policy.permission);
+            let may = granted.is_some_and(|(_, reach)| !policy.all_rows || *reach == Reach::All);
+            if may && (method.is_server_streaming() || changes_without_id(&method)) {
+                continue;
+            }
+            let answer = raw::call(&who.door, &path, Vec::new()).await;
+            let refused = answer.err().map(|status| status.code()) == Some(Code::PermissionDenied);
+            assert_eq!(refused, !may, "{role:?} and {path}");
+            if may { allowed += 1 } else { denied += 1 }
+        }
+    }
+    assert!(denied > 200 && allowed > 100, "{denied} denied, {allowed} allowed");
+    suite.stop().await;
+}
+
+/// What would be done though nothing is asked for.
+fn changes_without_id(method: &MethodDescriptor) -> bool {
+    let reads =
+        method.options().get_field_by_name("idempotency_level").and_then(|level| level.as_enum_number()) == Some(1);
+    !reads && method.input().get_field_by_name("request_id").is_none()
+}
+
+/// **API6, unrestricted access to sensitive business flows.** A flood of the same request makes one lead, whatever ids the
+/// sender makes up, and who drafts a contract cannot approve it. `contracts.rs` and `invoices.rs` have the flows' other
+/// bounds, `quotas.rs` how fast anybody goes through them.
+#[tokio::test(flavor = "multi_thread")]
+async fn api6_a_flow_cannot_be_run_through_by_repeating_it() {
+    let suite = Suite::start(Topology::AllInOne).await;
+    let owners = staff::department(&suite.admin).await;
+    let site = staff::system(&suite.admin, "сайт", &["leads.submit", "leads.read"]).await;
+    let contact =
+        pb::LeadContact { display_name: "Ольга".into(), phone: "+74957654321".into(), ..Default::default() };
+    let request = pb::SubmitLeadRequest {
+        channel: pb::Channel::Site.into(),
+        source_ref: "form-1".into(),
+        contact: Some(contact),
+        ..Default::default()
+    };
+    let answers =
+        join_all(
+            (0..20).map(|_| {
+                let request = pb::SubmitLeadRequest { request_id: id(), ..request.clone() };
+                let door = site.door.clone();
+                async move {
+                    otdel_tests::eventually::known(|| async { door.leads().submit_lead(request.clone()).await }).await
+                }
+            }),
+        )
+        .await;
+    let names: BTreeSet<String> = answers.into_iter().map(|answer| answer.unwrap().lead.unwrap().name).collect();
+    assert_eq!(names.len(), 1, "{names:?}");
+    let other = pb::SubmitLeadRequest { request_id: id(), text: "Другой текст".into(), ..request };
+    let refused = site.door.leads().submit_lead(other).await.unwrap_err();
+    assert_eq!(reason(&refused), (Code::AlreadyExists, "SOURCE_REF_TAKEN".into()));
+
+    let mut story = Story::new(&owners, suite.today().await);
+    story.tell_until(otdel_tests::story::Step::Approve).await;
+    let get = otdel_api::contracts::GetContractRequest { name: story.contract.clone() };
+    let contract = suite.admin.contracts().get_contract(get).await.unwrap().into_inner().contract.unwrap();
+    let approve = otdel_api::contracts::ApproveContractRequest {
+        request_id: id(),
+        name: story.contract.clone(),
+        document_hash: contract.document_hash,
+        ..Default::default()
+    };
+    let own = story.manager().door.contracts().approve_contract(approve).await.unwrap_err();
+    assert_eq!(own.code(), Code::PermissionDenied, "{own:?}");
+    suite.stop().await;
+}
+
+/// **API7, server side request forgery.** Nothing that a caller sends makes the gateway ask an address: neither the
+/// addresses of keys that a token's header may carry, nor one in a request's fields, nor a redirect of the issuer.
+#[tokio::test(flavor = "multi_thread")]
+async fn api7_no_address_from_outside_is_asked() {
+    let (issuer, trap) = (Issuer::start().await, Issuer::start().await);
+    let suite = logins::suite_of(&issuer, Topology::AllInOne).await;
+    logins::who_logs_in(&suite, &issuer, "anna", pb::Role::Manager).await;
+    let url = trap.address_of_keys();
+    for name in ["jku", "x5u", "iss", "url"] {
+        for kid in ["ed", "trap", url.as_str()] {
+            let header = json!({"alg": "EdDSA", "kid": kid, name: url});
+            let token = trap.ed.token_with(&header, &issuer.claims_but("anna", "iss", url.as_str()));
+            assert!(logins::caller(&suite.admin.with_key(&token)).await.is_err());
+            let token = trap.ed.token_with(&header, &issuer.claims("anna"));
+            assert!(logins::caller(&suite.admin.with_key(&token)).await.is_err());
+        }
+    }
+    let contact = pb::LeadContact { display_name: url.clone(), email: "a@b.example".into(), ..Default::default() };
+    let request = pb::SubmitLeadRequest {
+        request_id: id(),
+        channel: pb::Channel::Site.into(),
+        source_ref: url.clone(),
+        origin: url.clone(),
+        text: url.clone(),
+        contact: Some(contact),
+        ..Default::default()
+    };
+    suite.admin.leads().submit_lead(request).await.unwrap();
+    suite.settle().await;
+    assert_eq!(trap.fetched(), 0);
+    suite.stop().await;
+}
+
+/// **API8, security misconfiguration.** Answers name no software and no place in it, tell browsers to neither guess nor
+/// keep, and TLS begins at version 1.2. `deploy` asserts the containers' hardening.
+#[tokio::test(flavor = "multi_thread")]
+async fn api8_answers_give_nothing_away_and_old_tls_is_refused() {
+    let suite = Suite::start(Topology::AllInOne).await;
+    let owners = staff::department(&suite.admin).await;
+    let key = anna_key(&suite, &owners).await;
+    let post =
+        |path: &'static str, body: &'static str| json::call(suite.address, Method::POST, path, Some(&key), &[], body);
+    let answers = [
+        json::get(suite.address, "/v1/caller", Some(&key)).await,
+        json::get(suite.address, "/v1/caller", None).await,
+        json::get(suite.address, "/v1/leads/%00", Some(&key)).await,
+        json::get(suite.address, "/../../etc/passwd", None).await,
+        json::get(suite.address, "/v1/leads?page_token=%27%3Bdrop", Some(&key)).await,
+        post("/v1/leads:submit", "{\"channel\": ").await,
+        post("/v1/leads:submit", "{}").await,
+        post("/v1/caller", "{}").await,
+    ];
+    for answer in &answers {
+        for name in ["server", "x-powered-by", "via"] {
+            assert_eq!(answer.header(name), None, "{}", answer.text());
+        }
+        assert_eq!(answer.header("x-content-type-options").as_deref(), Some("nosniff"), "{}", answer.text());
+        assert_eq!(answer.header("cache-control").as_deref(), Some("no-store"), "{}", answer.text());
+        let text = answer.text().to_lowercase();
+        for word in ["panick", ".rs:", "/src/", "backtrace", "sqlx", "postgres", "tonic", "axum", "hyper"] {
+            assert!(!text.contains(word), "{word}: {text}");
+        }
+    }
+    for method in ["TRACE", "CONNECT", "OPTIONS"] {
+        let answer = raw_http(
+            suite.address,
+            &format!("{method} /v1/caller HTTP/1.1\r\nhost: x\r\ncookie: secret\r\nconnection: close\r\n\r\n"),
+        )
+        .await;
+        assert!(!answer.starts_with("HTTP/1.1 200") && !answer.contains("secret"), "{method}: {answer}");
+    }
+    suite.stop().await;
+    old_tls_is_refused().await;
+}
+
+async fn old_tls_is_refused() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let database = Database::standing().await;
+    let folder = std::env::temp_dir().join(format!("otdel-suite-{}", uuid::Uuid::now_v7()));
+    otdel::private::make_folder(&folder).unwrap();
+    let certificates = folder.join("secrets/gateway");
+    let split = Split::start_with(&database, &folder, &["--tls", certificates.to_str().unwrap()]).await;
+    for version in [0x0300_u16, 0x0301, 0x0302] {
+        let mut stream = TcpStream::connect(split.gateway()).await.unwrap();
+        stream.write_all(&hello(version)).await.unwrap();
+        let mut answer = Vec::new();
+        let _ = stream.read_to_end(&mut answer).await;
+        // An alert (21) that is fatal (2), or nothing: never a handshake (22).
+        assert!(answer.is_empty() || (answer[0] == 21 && answer[5] == 2), "{version:#x}: {answer:?}");
+    }
+    let clear = raw_http(split.gateway(), "GET /v1/caller HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    assert!(!clear.contains("HTTP/1.1"), "{clear}");
+    split.stop().await;
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+/// The first message of a client that speaks no newer version than this.
+fn hello(version: u16) -> Vec<u8> {
+    let mut body = version.to_be_bytes().to_vec();
+    body.extend([7; 32]);
+    // No session; a suite of that time; no compression.
+    body.extend([0, 0, 4, 0x00, 0x2f, 0xc0, 0x13, 1, 0]);
+    let mut message = vec![1, 0];
+    message.extend(u16::try_from(body.len()).unwrap().to_be_bytes());
+    message.extend(body);
+    let mut record = vec![22, 3, 1];
+    record.extend(u16::try_from(message.len()).unwrap().to_be_bytes());
+    record.extend(message);
+    record
+}
+
+/// **API9, improper inventory management.** The descriptors are the inventory: every RPC in them that is for people is
+/// served, over gRPC and under its JSON path; nothing internal is, and no path beside them.
+#[tokio::test(flavor = "multi_thread")]
+async fn api9_what_is_served_is_what_the_descriptors_say() {
+    let suite = Suite::start(Topology::AllInOne).await;
+    let (mut served, mut internal) = (0, 0);
+    for method in raw::methods(&raw::pool()) {
+        let path = raw::path(&method);
+        if raw::is_public(&method) {
+            let answer = json::call(suite.address, verb(&method), &json_path(&method), None, &[], "").await;
+            assert_eq!(answer.status, 401, "{path} under {}", json_path(&method));
+            if method.is_server_streaming() || changes_without_id(&method) {
+                continue;
+            }
+            let code = raw::call(&suite.admin, &path, Vec::new()).await.err().map(|status| status.code());
+            assert_ne!(code, Some(Code::Unimplemented), "{path}");
+            served += 1;
+        } else {
+            let refused = raw::call(&suite.admin, &path, Vec::new()).await.expect_err(&path);
+            assert_eq!(reason(&refused), (Code::Unimplemented, "NO_SUCH_RPC".into()), "{path}");
+            internal += 1;
+        }
+    }
+    assert!(served > 50 && internal > 5, "{served} served, {internal} internal");
+    for path in ["/otdel.leads.v1.LeadService/DeleteLead", "/otdel.leads.v2.LeadService/GetLead", "/x.Y/Z"] {
+        let refused = raw::call(&suite.admin, path, Vec::new()).await.expect_err(path);
+        assert_eq!(reason(&refused), (Code::Unimplemented, "NO_SUCH_RPC".into()), "{path}");
+        let stranger = raw::call(&suite.anonymous, path, Vec::new()).await.expect_err(path);
+        assert_eq!(stranger.code(), Code::Unauthenticated, "a stranger learns nothing about which there are");
+    }
+    for path in ["/metrics", "/debug", "/v2/leads", "/.env", "/admin", "/healthz"] {
+        assert_eq!(json::get(suite.address, path, None).await.status, 404, "{path}");
+    }
+    suite.stop().await;
+}
+
+/// **API10, unsafe consumption of APIs.** The one foreign API is the issuer's: it is asked for keys alone, at one address,
+/// whatever it answers; an answer that is none leaves API keys working and login tokens unanswered for. `fetch` in the
+/// gateway has more answers. What clients bring from elsewhere, such as a bank's references, is validated like all input
+/// (`bad_requests.rs`) and is taken once (`invoices.rs`).
+#[tokio::test(flavor = "multi_thread")]
+async fn api10_an_issuer_that_answers_nonsense_harms_nobody_else() {
+    let (issuer, elsewhere) = (Issuer::start().await, Issuer::start().await);
+    issuer.redirect_to(&elsewhere.address_of_keys());
+    let suite = logins::suite_of(&issuer, Topology::AllInOne).await;
+    let anna = logins::who_logs_in(&suite, &issuer, "anna", pb::Role::Manager).await;
+    let door: Door = suite.admin.with_key(&issuer.ed.token(&issuer.claims("anna")));
+    let refused = logins::caller(&door).await.unwrap_err();
+    assert_eq!(reason(&refused), (Code::Unavailable, "ISSUER_UNREACHABLE".into()));
+    assert!(logins::caller(&anna.door).await.is_ok(), "keys still let in");
+    assert!(issuer.fetched() >= 1);
+    assert_eq!(elsewhere.fetched(), 0, "a redirect is followed nowhere");
+    suite.stop().await;
+}
+
+fn public() -> Vec<MethodDescriptor> {
+    raw::methods(&raw::pool()).into_iter().filter(raw::is_public).collect()
+}
+
+/// What `google.api.http` says of an RPC: the verb, and the pattern of the path.
+fn rule(method: &MethodDescriptor) -> (String, String) {
+    let pool = method.parent_pool();
+    let option = pool.get_extension_by_name("google.api.http").unwrap();
+    let options = method.options();
+    let rule = options.get_extension(&option).as_message().unwrap().clone();
+    ["get", "post", "put", "patch", "delete"]
+        .into_iter()
+        .filter(|verb| rule.has_field_by_name(verb))
+        .find_map(|verb| Some((verb.to_uppercase(), rule.get_field_by_name(verb)?.as_str()?.to_owned())))
+        .unwrap()
+}
+
+fn verb(method: &MethodDescriptor) -> Method {
+    rule(method).0.parse().unwrap()
+}
+
+/// A path of the pattern, such as `/v1/leads/x:assign` of `/v1/{name=leads/*}:assign`.
+fn json_path(method: &MethodDescriptor) -> String {
+    let mut path = rule(method).1;
+    while let (Some(start), Some(end)) = (path.find('{'), path.find('}')) {
+        let inner = path[start + 1..end].split_once('=').map_or("x", |(_, pattern)| pattern).replace('*', "x");
+        path.replace_range(start..=end, &inner);
+    }
+    path
+}
+
+/// Sends these bytes and tells what comes back until the other side is done or silent.
+async fn raw_http(address: SocketAddr, request: &str) -> String {
+    let mut stream = TcpStream::connect(address).await.unwrap();
+    let _ = stream.write_all(request.as_bytes()).await;
+    let mut answer = vec![0; 64 * 1024];
+    let read = tokio::time::timeout(Duration::from_secs(5), stream.read(&mut answer)).await;
+    let length = read.ok().and_then(Result::ok).unwrap_or_default();
+    String::from_utf8_lossy(&answer[..length]).into_owned()
+}
