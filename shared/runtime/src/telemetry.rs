@@ -99,11 +99,13 @@ pub fn init(settings: &Settings) -> Result<Telemetry, BadTelemetry> {
         return Ok(Telemetry { metrics: metrics.clone(), traces: None, _upkeep: None });
     }
     let traces = settings.otlp_endpoint.as_deref().map(|endpoint| exporter(endpoint, &settings.service)).transpose()?;
-    let spans = traces.as_ref().map(|traces| tracing_opentelemetry::layer().with_tracer(traces.tracer("otdel")));
+    // The filter below is for lines: a process that logs little is traced all the same.
+    let spans = traces.as_ref().map(|traces| {
+        tracing_opentelemetry::layer().with_tracer(traces.tracer("otdel")).with_filter(filter_fn(is_traced))
+    });
     let filter = EnvFilter::builder().parse(&settings.filter)?;
-    // The filter is for lines: a process that logs little is traced all the same.
     Registry::default()
-        .with(spans.with_filter(filter_fn(is_traced)))
+        .with(spans)
         .with(lines(settings.format).with_filter(filter))
         .with(filter_fn(is_discreet))
         .try_init()?;
