@@ -7,6 +7,8 @@ use otdel_runtime::server::REQUEST_ID_HEADER;
 use tonic::Status;
 use tower_http::cors::CorsLayer;
 
+use crate::quota::QUOTA_HEADERS;
+
 /// An origin from whose pages browsers may call, as a browser names it: `https://crm.example.org`.
 ///
 /// Every one is named; there is no `*`. A key does not travel by itself as a cookie does, but a gateway often stands in a
@@ -78,7 +80,7 @@ pub(crate) fn layer(origins: &[Origin]) -> CorsLayer {
         .allow_origin(origins.iter().map(|origin| origin.0.clone()).collect::<Vec<_>>())
         .allow_methods([Method::GET, Method::POST, Method::PUT, Method::PATCH, Method::DELETE])
         .allow_headers(sent)
-        .expose_headers(read)
+        .expose_headers(read.into_iter().chain(QUOTA_HEADERS).collect::<Vec<_>>())
         .max_age(REMEMBERED)
 }
 

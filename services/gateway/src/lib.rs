@@ -175,9 +175,11 @@ impl Door {
             let Ok(response) = self.rpcs.oneshot(request).await;
             return response;
         }
-        if self.described && request.uri().path() == openapi::PATH {
-            return openapi::document(self.json.table()).answer(&request);
-        }
-        answer::guarded(self.json.answer(request).await)
+        let answer = if self.described && request.uri().path() == openapi::PATH {
+            openapi::document(self.json.table()).answer(&request)
+        } else {
+            self.json.answer(request).await
+        };
+        answer::guarded(answer)
     }
 }

@@ -41,18 +41,25 @@ const GIVEN: [&str; 5] = [
 
 /// A request: its required fields but those that the path holds.
 pub(super) fn of_request(request: &MessageDescriptor, in_path: &[String]) -> Value {
-    let is_asked = |field: &FieldDescriptor| {
-        !in_path.iter().any(|name| name == field.name()) && (options::is_required(field) || is_one_of(field, &GIVEN))
-    };
-    let fields = request.fields().filter(is_asked);
-    fields.map(|field| (field.json_name().to_owned(), of_field(&field))).collect::<Map<_, _>>().into()
+    of_message(request, in_path, request.name().starts_with("Create"))
 }
 
-/// A field's value.
-pub(super) fn of_field(field: &FieldDescriptor) -> Value {
+fn of_message(message: &MessageDescriptor, in_path: &[String], makes: bool) -> Value {
+    let is_elsewhere = |field: &FieldDescriptor| in_path.iter().any(|name| name == field.name());
+    let fields = message.fields().filter(|field| is_asked(field, makes) && !is_elsewhere(field));
+    fields.map(|field| (field.json_name().to_owned(), of_field(&field, makes))).collect::<Map<_, _>>().into()
+}
+
+/// Whether a field is given. Where the request makes a resource, so is what can be given only then.
+fn is_asked(field: &FieldDescriptor, makes: bool) -> bool {
+    options::is_required(field) || (makes && options::is_immutable(field)) || is_one_of(field, &GIVEN)
+}
+
+/// A field's value, in a request that makes a resource or not.
+pub(super) fn of_field(field: &FieldDescriptor, makes: bool) -> Value {
     let one = match VALUES.iter().find(|(name, _)| is_one_of(field, &[name])) {
         Some((_, value)) => json!(value),
-        None => of_kind(field),
+        None => of_kind(field, makes),
     };
     if field.is_list() { json!([one]) } else { one }
 }
@@ -63,10 +70,12 @@ pub(super) fn of_resource(pattern: &str) -> String {
     pattern.split('/').map(segment).collect::<Vec<_>>().join("/")
 }
 
-fn of_kind(field: &FieldDescriptor) -> Value {
+fn of_kind(field: &FieldDescriptor, makes: bool) -> Value {
     match field.kind() {
         Kind::String => json!(options::pattern(field).map_or_else(|| "text".to_owned(), of_resource)),
-        Kind::Message(message) => known::example(message.full_name()).unwrap_or_else(|| of_request(&message, &[])),
+        Kind::Message(message) => {
+            known::example(message.full_name()).unwrap_or_else(|| of_message(&message, &[], makes))
+        }
         Kind::Enum(choices) => choices.values().nth(1).map_or(Value::Null, |value| json!(value.name())),
         Kind::Bytes => json!("AA=="),
         Kind::Bool => json!(true),

@@ -86,7 +86,7 @@ fn of_query(prefix: &str, field: &FieldDescriptor, may_be_required: bool, schema
     let mut parameter = json!({"name": name, "in": "query", "description": text, "schema": schema});
     if is_required {
         parameter["required"] = true.into();
-        parameter["example"] = example::of_field(field);
+        parameter["example"] = example::of_field(field, false);
     }
     all.push(parameter);
 }

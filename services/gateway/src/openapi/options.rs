@@ -22,6 +22,11 @@ pub(super) fn is_output_only(field: &FieldDescriptor) -> bool {
     behaves(field, FieldBehavior::OutputOnly)
 }
 
+/// Whether a field is given when its resource is made, and never after.
+pub(super) fn is_immutable(field: &FieldDescriptor) -> bool {
+    behaves(field, FieldBehavior::Immutable)
+}
+
 /// The pattern of the resource names that a field holds, if it holds such.
 pub(super) fn pattern(field: &FieldDescriptor) -> Option<&'static str> {
     let referred = extension(&field.options(), "google.api.resource_reference");

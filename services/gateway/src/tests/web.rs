@@ -208,7 +208,9 @@ async fn pages_of_a_named_origin_may_call_and_read_what_is_said() {
     let response = sure(world.router.clone().oneshot(request).await);
     assert_eq!(response.status(), StatusCode::UNAUTHORIZED, "a page has no more rights than its key");
     let exposed = response.headers()[header::ACCESS_CONTROL_EXPOSE_HEADERS].to_str().unwrap();
-    for name in ["grpc-status", "grpc-message", "grpc-status-details-bin", "otdel-request-id", "retry-after"] {
+    for name in
+        ["grpc-status", "grpc-message", "grpc-status-details-bin", "otdel-request-id", "retry-after", "ratelimit"]
+    {
         assert!(exposed.contains(name), "{exposed}");
     }
 }
