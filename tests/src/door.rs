@@ -62,6 +62,12 @@ impl Door {
         Self { channel: self.channel.clone(), bearer: Bearer(Some(value)) }
     }
 
+    /// The same key at another connection.
+    #[must_use]
+    pub fn at(&self, channel: Channel) -> Self {
+        Self { channel, bearer: self.bearer.clone() }
+    }
+
     /// The connection with its key, for clients that are not generated.
     pub fn keyed(&self) -> Keyed {
         InterceptedService::new(self.channel.clone(), self.bearer.clone())

@@ -4,11 +4,14 @@
 use std::{
     io,
     net::SocketAddr,
-    sync::{Arc, Mutex},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicU64, Ordering},
+    },
 };
 
 use tokio::{
-    io::copy_bidirectional,
+    io::{AsyncReadExt as _, AsyncWriteExt as _, copy},
     net::{TcpListener, TcpStream},
     sync::Notify,
     task::{JoinHandle, JoinSet},
@@ -20,6 +23,7 @@ pub struct Proxy {
     address: SocketAddr,
     target: Arc<Mutex<Option<SocketAddr>>>,
     cut: Arc<Notify>,
+    asked: Arc<AtomicU64>,
     accepting: JoinHandle<()>,
 }
 
@@ -29,13 +33,19 @@ impl Proxy {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = listener.local_addr()?;
         let (target, cut): (Arc<Mutex<Option<SocketAddr>>>, Arc<Notify>) = (Arc::default(), Arc::default());
-        let accepting = tokio::spawn(accept(listener, target.clone(), cut.clone()));
-        Ok(Self { address, target, cut, accepting })
+        let asked: Arc<AtomicU64> = Arc::default();
+        let accepting = tokio::spawn(accept(listener, target.clone(), cut.clone(), asked.clone()));
+        Ok(Self { address, target, cut, asked, accepting })
     }
 
     /// Where it listens.
     pub fn address(&self) -> SocketAddr {
         self.address
+    }
+
+    /// How many bytes callers have sent through it.
+    pub fn asked(&self) -> u64 {
+        self.asked.load(Ordering::Relaxed)
     }
 
     /// Passes new connections to `target`, or refuses them.
@@ -57,7 +67,12 @@ impl Drop for Proxy {
     }
 }
 
-async fn accept(listener: TcpListener, target: Arc<Mutex<Option<SocketAddr>>>, cut: Arc<Notify>) {
+async fn accept(
+    listener: TcpListener,
+    target: Arc<Mutex<Option<SocketAddr>>>,
+    cut: Arc<Notify>,
+    asked: Arc<AtomicU64>,
+) {
     let mut connections = JoinSet::new();
     loop {
         tokio::select! {
@@ -65,10 +80,10 @@ async fn accept(listener: TcpListener, target: Arc<Mutex<Option<SocketAddr>>>, c
                 let Ok((inbound, _)) = accepted else { continue };
                 let to = target.lock().ok().and_then(|target| *target);
                 if let Some(to) = to {
-                    let cut = cut.clone();
+                    let (cut, asked) = (cut.clone(), asked.clone());
                     connections.spawn(async move {
                         tokio::select! {
-                            () = pass(inbound, to) => {}
+                            () = pass(inbound, to, asked) => {}
                             () = cut.notified() => {}
                         }
                     });
@@ -79,9 +94,26 @@ async fn accept(listener: TcpListener, target: Arc<Mutex<Option<SocketAddr>>>, c
     }
 }
 
-/// Passes bytes both ways until one side ends. What goes wrong is the peers' to see.
-async fn pass(mut inbound: TcpStream, to: SocketAddr) {
+/// Passes bytes both ways until both sides have ended or one is broken. What goes wrong is the peers' to see.
+async fn pass(mut inbound: TcpStream, to: SocketAddr, asked: Arc<AtomicU64>) {
     let Ok(mut outbound) = TcpStream::connect(to).await else { return };
     let _ = (inbound.set_nodelay(true), outbound.set_nodelay(true));
-    let _ = copy_bidirectional(&mut inbound, &mut outbound).await;
+    let (mut from_caller, mut to_caller) = inbound.split();
+    let (mut from_process, mut to_process) = outbound.split();
+    let there = async {
+        let mut bytes = vec![0; 16 * 1024];
+        loop {
+            let count = from_caller.read(&mut bytes).await?;
+            if count == 0 {
+                return to_process.shutdown().await;
+            }
+            to_process.write_all(&bytes[..count]).await?;
+            asked.fetch_add(count as u64, Ordering::Relaxed);
+        }
+    };
+    let back = async {
+        copy(&mut from_process, &mut to_caller).await?;
+        to_caller.shutdown().await
+    };
+    let _ = tokio::try_join!(there, back);
 }

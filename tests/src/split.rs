@@ -1,4 +1,5 @@
-//! Five processes with mutual TLS, each behind a proxy with a fixed address, so that a role can be killed and come back.
+//! A process for each role, or two, with mutual TLS: each behind a proxy with a fixed address, so that it can be killed and
+//! come back.
 
 use std::{
     collections::HashMap,
@@ -24,8 +25,26 @@ pub struct Split {
     folder: PathBuf,
     database: Database,
     flags: Vec<String>,
-    proxies: HashMap<&'static str, Proxy>,
-    processes: HashMap<&'static str, Process>,
+    proxies: HashMap<Seat, Proxy>,
+    processes: HashMap<Seat, Process>,
+}
+
+/// One of the processes of a role. A role alone means its first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Seat {
+    service: &'static str,
+    number: usize,
+}
+
+impl From<Role> for Seat {
+    fn from(role: Role) -> Self {
+        Self { service: role.name(), number: 1 }
+    }
+}
+
+/// The second process of a role.
+pub fn second(role: Role) -> Seat {
+    Seat { service: role.name(), number: 2 }
 }
 
 /// A role in a process of its own.
@@ -35,17 +54,15 @@ pub struct Process {
 }
 
 impl Split {
-    /// Starts all five and waits until each listens.
-    pub async fn start(database: &Database, folder: &Path) -> Self {
-        Self::start_with(database, folder, &[]).await
-    }
-
-    /// The same with further flags for each.
-    pub async fn start_with(database: &Database, folder: &Path, flags: &[&str]) -> Self {
+    /// Starts one process of each role, with further flags for each, and another of those that run `twice`, and waits until
+    /// each listens.
+    pub async fn start(database: &Database, folder: &Path, flags: &[&str], twice: &[Role]) -> Self {
         make_secrets(&folder.join("secrets"));
+        let firsts = Role::ALL.into_iter().map(Seat::from);
+        let seats: Vec<Seat> = firsts.chain(twice.iter().map(|role| second(*role))).collect();
         let mut proxies = HashMap::new();
-        for role in Role::ALL {
-            proxies.insert(role.name(), Proxy::start().await.expect("a proxy"));
+        for seat in &seats {
+            proxies.insert(*seat, Proxy::start().await.expect("a proxy"));
         }
         let mut split = Self {
             folder: folder.to_owned(),
@@ -54,38 +71,45 @@ impl Split {
             proxies,
             processes: HashMap::new(),
         };
-        for role in Role::ALL {
-            split.run(role).await;
+        for seat in seats {
+            split.run(seat).await;
         }
         split
     }
 
     /// Where the gateway is reached, whichever process it is.
     pub fn gateway(&self) -> SocketAddr {
-        self.proxies["gateway"].address()
+        self.proxies[&Role::Gateway.into()].address()
     }
 
-    /// Starts a role and points its proxy at it.
-    pub async fn run(&mut self, role: Role) {
-        let process = self.spawn(role, "").await;
-        self.proxies[role.name()].point_to(Some(process.address));
-        self.processes.insert(role.name(), process);
+    /// The proxy of a process, whichever process it is.
+    pub fn proxy(&self, seat: impl Into<Seat>) -> &Proxy {
+        &self.proxies[&seat.into()]
+    }
+
+    /// Starts a process and points its proxy at it.
+    pub async fn run(&mut self, seat: impl Into<Seat>) {
+        let seat = seat.into();
+        let name = if seat.number == 1 { String::new() } else { format!("-{}", seat.number) };
+        let process = self.spawn(seat.service, &name).await;
+        self.proxies[&seat].point_to(Some(process.address));
+        self.processes.insert(seat, process);
     }
 
     /// Starts one more process of a role, which nobody calls: for what it does by itself.
     pub async fn replica(&self, role: Role, name: &str) -> Process {
-        self.spawn(role, name).await
+        self.spawn(role.name(), name).await
     }
 
-    async fn spawn(&self, role: Role, replica: &str) -> Process {
-        let address_file = self.folder.join(format!("{}{replica}.address", role.name()));
+    async fn spawn(&self, service: &'static str, replica: &str) -> Process {
+        let address_file = self.folder.join(format!("{service}{replica}.address"));
         let _ = std::fs::remove_file(&address_file);
-        let log = self.folder.join(format!("{}{replica}.log", role.name()));
+        let log = self.folder.join(format!("{service}{replica}.log"));
         let log = std::fs::OpenOptions::new().create(true).append(true).open(log).expect("a log");
         // A test that is killed takes its processes along.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]).arg(binary());
-        command.args(["serve", role.name(), "--listen", "127.0.0.1:0", "--drain-s", "10"]);
+        command.args(["serve", service, "--listen", "127.0.0.1:0", "--drain-s", "10"]);
         // Tests that are about something else call as fast as they can.
         if !self.flags.iter().any(|flag| flag == "--rate-limit") {
             command.args(["--rate-limit", "0"]);
@@ -99,11 +123,11 @@ impl Split {
         command.arg("--database-url").arg(&self.database.url);
         command.arg("--address-file").arg(&address_file);
         for other in ["leads", "contracts", "billing", "reporting"] {
-            command.arg(format!("--{other}")).arg(self.proxies[other].address().to_string());
+            command.arg(format!("--{other}")).arg(self.addresses(other));
         }
         command.stdin(Stdio::null()).stdout(log.try_clone().expect("a log")).stderr(log).kill_on_drop(true);
         let mut child = command.spawn().expect("setpriv and otdel-node can be started");
-        let what = format!("{} listens; see its log in {}", role.name(), self.folder.display());
+        let what = format!("{} listens; see its log in {}", service, self.folder.display());
         let address = {
             let child = std::cell::RefCell::new(&mut child);
             eventually(&what, || async {
@@ -119,28 +143,36 @@ impl Split {
         Process { child, address }
     }
 
-    /// Kills a role without a word. Whoever is connected to it is cut off.
-    pub async fn kill(&mut self, role: Role) {
-        self.proxies[role.name()].point_to(None);
-        if let Some(process) = self.processes.remove(role.name()) {
+    /// Where others find a service: all its processes.
+    fn addresses(&self, service: &str) -> String {
+        let of_service = self.proxies.iter().filter(|(seat, _)| seat.service == service);
+        of_service.map(|(_, proxy)| proxy.address().to_string()).collect::<Vec<_>>().join(",")
+    }
+
+    /// Kills a process without a word. Whoever is connected to it is cut off.
+    pub async fn kill(&mut self, seat: impl Into<Seat>) {
+        let seat = seat.into();
+        self.proxies[&seat].point_to(None);
+        if let Some(process) = self.processes.remove(&seat) {
             process.kill().await;
         }
     }
 
-    /// Sends a role a signal and leaves it running.
-    pub fn signal(&self, role: Role, signal: Signal) {
-        if let Some(process) = self.processes.get(role.name()) {
+    /// Sends a process a signal and leaves it running.
+    pub fn signal(&self, seat: impl Into<Seat>, signal: Signal) {
+        if let Some(process) = self.processes.get(&seat.into()) {
             process.signal(signal);
         }
     }
 
-    /// Asks a role to end, and tells how and how soon it did.
-    pub async fn terminate(&mut self, role: Role) -> (ExitStatus, Duration) {
-        let mut process = self.processes.remove(role.name()).expect("the role runs");
+    /// Asks a process to end, and tells how and how soon it did.
+    pub async fn terminate(&mut self, seat: impl Into<Seat>) -> (ExitStatus, Duration) {
+        let seat = seat.into();
+        let mut process = self.processes.remove(&seat).expect("the process runs");
         let asked = std::time::Instant::now();
         process.signal(Signal::TERM);
         let status = tokio::time::timeout(patience(), process.child.wait()).await.expect("it ends").expect("a status");
-        self.proxies[role.name()].point_to(None);
+        self.proxies[&seat].point_to(None);
         (status, asked.elapsed())
     }
 
@@ -150,16 +182,18 @@ impl Split {
         text.lines().find_map(|line| line.strip_prefix("admin ")?.parse().ok())
     }
 
-    /// Where a role itself listens, behind its proxy.
-    pub fn address(&self, role: Role) -> SocketAddr {
-        self.processes[role.name()].address
+    /// Where a process itself listens, behind its proxy.
+    pub fn address(&self, seat: impl Into<Seat>) -> SocketAddr {
+        self.processes[&seat.into()].address
     }
 
     /// Ends all processes as a signal would, those first that ask others.
     pub async fn stop(mut self) {
         for role in Role::ALL.into_iter().rev() {
-            if self.processes.contains_key(role.name()) {
-                self.terminate(role).await;
+            for seat in [second(role), role.into()] {
+                if self.processes.contains_key(&seat) {
+                    self.terminate(seat).await;
+                }
             }
         }
     }

@@ -1,4 +1,4 @@
-//! A whole suite on a fresh test database, in one process or in five.
+//! A whole suite on a fresh test database, in one process or in several.
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
@@ -29,7 +29,13 @@ pub enum Topology {
     AllInOne,
     /// Five processes with mutual TLS, as `otdel serve` runs them.
     Split,
+    /// The same with two processes of leads, of billing and of the gateway. Only for a database whose clock runs: a clock
+    /// that stands is moved in one process of each role.
+    Replicas,
 }
+
+/// The roles that have replicas.
+const TWICE: [Role; 3] = [Role::Leads, Role::Billing, Role::Gateway];
 
 /// A suite at work.
 pub struct Suite {
@@ -81,8 +87,9 @@ impl Suite {
                 let address = node.address(Role::Gateway).expect("the gateway listens");
                 (Some(node), None, address)
             }
-            Topology::Split => {
-                let split = Split::start_with(&database, &folder, flags).await;
+            Topology::Split | Topology::Replicas => {
+                let twice: &[Role] = if topology == Topology::Split { &[] } else { &TWICE };
+                let split = Split::start(&database, &folder, flags, twice).await;
                 let address = split.gateway();
                 (None, Some(split), address)
             }
@@ -107,7 +114,7 @@ impl Suite {
         .await;
     }
 
-    /// The five processes.
+    /// The processes.
     pub fn split(&mut self) -> &mut Split {
         self.split.as_mut().expect("this suite runs in one process")
     }

@@ -24,6 +24,7 @@ mod operators;
 mod owasp;
 mod quotas;
 mod readiness;
+mod replicas;
 mod reports;
 mod scope;
 mod shutdown;
