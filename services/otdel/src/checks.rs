@@ -138,7 +138,14 @@ async fn read_models(
         let live = standings.iter().find(|standing| standing.follower == model.name());
         let digest = rebuild.digest(db, live.map_or(1, |standing| standing.generation)).await;
         let digest = digest.map_err(|fault| anyhow::anyhow!("{} cannot be digested: {fault:?}", model.name()))?;
-        say(Finding { digest: Some(digest), ..Finding::ok(schema.service, "read model", model.name()) })?;
+        // Behind the digest stands what the build itself finds wrong with what it keeps.
+        let (digest, found) = match digest.split_once(' ') {
+            None => (digest.as_str(), Finding::ok(schema.service, "read model", model.name())),
+            Some((digest, wrong)) => {
+                (digest, Finding::wrong(schema.service, "read model", format_args!("{} {wrong}", model.name())))
+            }
+        };
+        say(Finding { digest: Some(digest.to_owned()), ..found })?;
     }
     Ok(standings.into_iter().map(|standing| (schema.service, standing)).collect())
 }
