@@ -39,7 +39,7 @@ pub fn folder(named: Option<&Path>) -> Result<PathBuf> {
 }
 
 /// Makes a key and writes it, as its bearer sends it, to a file that only its owner reads.
-fn make_key(path: &Path) -> Result<Key> {
+pub fn make_key(path: &Path) -> Result<Key> {
     let text = format!("{}.{}", ApiKeyId::new().0, private::random_text()?);
     private::write_file(path, text.as_bytes())?;
     parse_key(&text)
