@@ -24,15 +24,16 @@ class Refused(Exception):
 class Door:
     """The gateway, at one or several addresses, in somebody's name."""
 
-    def __init__(self, ports, key=None, acknowledged=None):
+    def __init__(self, ports, key=None, acknowledged=None, local=None):
         self.ports, self.key = ports, key
         # Every mutation that was acknowledged: its path, its body, and the answer's bytes.
         self.acknowledged = [] if acknowledged is None else acknowledged
-        self.local = threading.local()
+        # Each thread's connection, whoever calls on it: the gateway bounds the connections of one address.
+        self.local = local or threading.local()
 
     def of(self, key):
         """The same gateway in another's name; what is acknowledged is noted in the same list."""
-        return Door(self.ports, key, self.acknowledged)
+        return Door(self.ports, key, self.acknowledged, self.local)
 
     def get(self, path, tries=3, **query):
         """Reads something."""
@@ -101,7 +102,7 @@ class Door:
         """Sends every acknowledged request once more: each must get its first answer, byte for byte, which shows that
         none was lost. Returns how many there were."""
         log = list(self.acknowledged)
-        doors = {key: Door(self.ports, key) for key, *_ in log}
+        doors = {key: self.of(key) for key, *_ in log}
         def stands(one):
             key, path, body, answer = one
             again, _ = doors[key].call("POST", path, json.dumps(body).encode(), tries=5)

@@ -201,6 +201,7 @@ async fn start_node(database: &Database, faults: &[(Role, Faults)], door: &Setti
         reflection: true,
         origins: Vec::new(),
         tls: None,
+        connections_per_address: 32,
         door: door.clone(),
         drain: Drain { notice: Duration::ZERO, limit: Duration::from_secs(10) },
     };

@@ -225,6 +225,10 @@ pub struct CommonArgs {
     /// Connections to the database, for each service
     #[arg(long, env = "OTDEL_DATABASE_CONNECTIONS", default_value_t = 16, value_name = "N")]
     pub database_connections: u32,
+    /// Connections at once to the gateway from one address. This machine is not counted: its proxies speak for everybody.
+    /// A proxy elsewhere, or outside of the gateway's container, needs more
+    #[arg(long, env = "OTDEL_CONNECTIONS_PER_ADDRESS", default_value_t = 32, value_name = "N")]
+    pub connections_per_address: usize,
     /// How long a stop waits for calls under way, in seconds
     #[arg(long, env = "OTDEL_DRAIN_S", default_value_t = 10, value_name = "SECONDS")]
     pub drain_s: u64,

@@ -40,6 +40,8 @@ pub struct NodeConfig {
     pub origins: Vec<Origin>,
     /// What the gateway serves TLS with; none is clear text.
     pub tls: Option<PathBuf>,
+    /// Connections at once to the gateway from one address.
+    pub connections_per_address: usize,
     /// Whom the gateway lets in, and how much it takes from each.
     pub door: otdel_gateway::Settings,
     /// How much time an end takes.
@@ -183,7 +185,8 @@ impl Node {
         let gateway =
             otdel_gateway::build(clock, units.clone(), one.secrets.identity.clone(), peers, config.door.clone());
         let face = Face { origins: config.origins.clone(), described: config.reflection };
-        let limits = Limits { calls: GATEWAY_CALLS, ..Limits::default() };
+        let connections_per_address = config.connections_per_address;
+        let limits = Limits { calls: GATEWAY_CALLS, connections_per_address, ..Limits::default() };
         let router = gateway.router(&limits, &face)?;
         let health = Health::new(otdel_gateway::SERVICE).await;
         if let Some(listener) = listener {

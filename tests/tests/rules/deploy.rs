@@ -214,3 +214,12 @@ fn the_image_is_slim_unprivileged_and_built_from_every_crate_by_any_builder() {
         }
     }
 }
+
+#[test]
+fn the_table_of_settings_is_what_the_command_line_says() {
+    let readme = text("README.md");
+    let (_, rest) = readme.split_once("<!-- settings: made by `otdel settings`; a test compares -->\n").unwrap();
+    let (table, _) = rest.split_once("<!-- /settings -->").unwrap();
+    let wanted = otdel::settings::table().unwrap();
+    assert!(table.trim() == wanted.trim(), "put this into deploy/README.md:\n{wanted}");
+}

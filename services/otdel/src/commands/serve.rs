@@ -85,6 +85,7 @@ fn config(args: &ServeArgs) -> Result<NodeConfig> {
         reflection: !args.common.no_reflection,
         origins: args.common.cors_origins.clone(),
         tls: args.common.tls.clone(),
+        connections_per_address: args.common.connections_per_address,
         // One set of variables may configure all roles; the gateway alone reads these.
         door: if args.roles.contains(&Role::Gateway) { args.common.door.settings()? } else { Settings::default() },
         drain: Drain { limit: args.common.drain(), ..Drain::default() },

@@ -144,6 +144,7 @@ pub fn in_one_process(
         reflection: !common.no_reflection,
         origins: common.cors_origins.clone(),
         tls: common.tls.clone(),
+        connections_per_address: common.connections_per_address,
         door,
         // Nobody balances over one process, so nobody needs notice.
         drain: Drain { notice: Duration::ZERO, limit: common.drain() },
