@@ -25,6 +25,7 @@ class Door:
     """The gateway, at one or several addresses, in somebody's name."""
 
     def __init__(self, ports, key=None, acknowledged=None, local=None):
+        # One list for everybody, so that all learn of it when the gateway is published elsewhere.
         self.ports, self.key = ports, key
         # Every mutation that was acknowledged: its path, its body, and the answer's bytes.
         self.acknowledged = [] if acknowledged is None else acknowledged
@@ -68,7 +69,7 @@ class Door:
     def _try(self, method, path, body, attempt, patience=10):
         # A further try goes to the next address, and never on a connection that failed.
         last = getattr(self.local, "port", None)
-        if attempt or last is None:
+        if attempt or last not in self.ports:
             self._hang_up()
             at = (self.ports.index(last) + 1) % len(self.ports) if last in self.ports else 0
             self.local.port = self.ports[at]

@@ -93,6 +93,11 @@ class Stack:
         [container] = self.containers(service)
         return container
 
+    def published(self):
+        """The ports of this machine at which there is a gateway: the engine takes any of the range that is free."""
+        ports = [self.inspect(one)["NetworkSettings"]["Ports"]["7400/tcp"] for one in self.containers("gateway")]
+        return sorted({int(one["HostPort"]) for published in ports for one in published})
+
     @staticmethod
     def inspect(container):
         """What the engine knows of a container."""
