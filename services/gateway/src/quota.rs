@@ -13,8 +13,8 @@ use moka::{policy::EvictionPolicy, sync::Cache};
 use otdel_runtime::fault::Fault;
 use tonic::Code;
 
-/// The headers that tell callers how much more is taken from them: those of the IETF's draft "RateLimit header fields for
-/// HTTP" as of version 8. The three `ratelimit-limit`, `-remaining` and `-reset` of its older versions and of everybody's
+/// The headers that tell callers how much more is taken from them: those of the IETF's draft on rate limit header fields
+/// for HTTP as of version 8. The three `ratelimit-limit`, `-remaining` and `-reset` of its older versions and of everybody's
 /// own say the same with a number in each, but nobody agrees on what `-reset` counts; these are structured and say both
 /// the policy and what is left of it.
 pub(crate) const QUOTA_HEADERS: [HeaderName; 2] =
@@ -133,8 +133,8 @@ fn excess(principal: &str, quota: Quota, wait: Duration) -> Fault {
 mod tests {
     use super::*;
 
-    fn quota(calls: u32, burst: u32) -> Option<Quota> {
-        Some(Quota { calls: NonZeroU32::new(calls).unwrap(), burst: NonZeroU32::new(burst).unwrap() })
+    fn quota(calls: u32, burst: u32) -> Quota {
+        Quota { calls: NonZeroU32::new(calls).unwrap(), burst: NonZeroU32::new(burst).unwrap() }
     }
 
     fn header(taken: &Taken, at: usize) -> String {
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn a_greedy_principal_is_stopped_and_told_when_to_come_again_and_others_are_not() {
-        let quotas = Quotas::new(quota(1, 3));
+        let quotas = Quotas::new(Some(quota(1, 3)));
         for left in [2, 1, 0] {
             let taken = quotas.take("principals/greedy", None);
             assert!(taken.excess.is_none());
@@ -162,7 +162,7 @@ mod tests {
 
     #[test]
     fn a_number_of_its_own_counts_before_the_general_one_and_none_is_no_limit() {
-        let quotas = Quotas::new(quota(1, 1));
+        let quotas = Quotas::new(Some(quota(1, 1)));
         for _ in 0..100 {
             let taken = quotas.take("principals/import", Some(0));
             assert!(taken.excess.is_none() && taken.told.is_empty());
@@ -174,7 +174,7 @@ mod tests {
 
     #[test]
     fn however_many_call_no_more_are_remembered_than_there_is_room_for() {
-        let mut quotas = Quotas::new(quota(1, 1));
+        let mut quotas = Quotas::new(Some(quota(1, 1)));
         quotas.counted = Cache::builder().max_capacity(10).eviction_policy(EvictionPolicy::lru()).build();
         for one in 0..1000 {
             quotas.take(&format!("principals/{one}"), None);

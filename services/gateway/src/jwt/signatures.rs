@@ -23,10 +23,12 @@ pub(super) fn install() {
 }
 
 /// Nothing is signed here.
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the provider's signature")]
 fn signer(_: &Algorithm, _: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
     Err(ErrorKind::UnsupportedAlgorithm.into())
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "the provider's signature")]
 fn verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtVerifier>> {
     match algorithm {
         Algorithm::EdDSA | Algorithm::ES256 | Algorithm::RS256 if algorithm.family() == key.family() => {

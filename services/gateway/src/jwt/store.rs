@@ -121,7 +121,7 @@ impl KeyStore {
                 *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
             }
             Err(cause) => {
-                tracing::warn!(%cause, "issuer's keys cannot be loaded, what is known stays good for an hour")
+                tracing::warn!(%cause, "issuer's keys cannot be loaded, what is known stays good for an hour");
             }
         }
     }
