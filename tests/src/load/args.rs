@@ -1,6 +1,6 @@
 //! What is measured, and for how long.
 
-use std::path::PathBuf;
+use std::{path::PathBuf, time::Duration};
 
 use anyhow::{Result, bail};
 use clap::{Parser, ValueEnum};
@@ -38,7 +38,7 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub before: Option<PathBuf>,
     /// Where the figures go as JSON
-    #[arg(long, default_value = "load.json", value_name = "FILE")]
+    #[arg(long, default_value = "target/load.json", value_name = "FILE")]
     pub json: PathBuf,
     /// Exits with 1 if a floor does not hold
     #[arg(long)]
@@ -92,12 +92,19 @@ pub enum What {
 /// How the turns of a run are.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The length of a turn.
+    /// The length of a turn; 0 is a moment.
     pub seconds: u64,
     /// Turns of each side.
     pub pairs: usize,
     /// Clients at once, in the order in which they are measured.
     pub clients: Vec<usize>,
+}
+
+impl Plan {
+    /// The length of a turn.
+    pub fn time(&self) -> Duration {
+        if self.seconds == 0 { Duration::from_millis(200) } else { Duration::from_secs(self.seconds) }
+    }
 }
 
 impl Args {
@@ -112,11 +119,11 @@ impl Args {
             Profile::Full => (10, 3, &[1, 8, 32, 128]),
             Profile::Table => (3, 3, &[1, 8, 32, 128]),
             Profile::Quick => (2, 2, &[32]),
-            Profile::Smoke => (1, 1, &[4]),
+            Profile::Smoke => (0, 1, &[4]),
         };
         let clients = if self.clients.is_empty() { clients.to_vec() } else { self.clients.clone() };
         let plan = Plan { seconds: self.seconds.unwrap_or(seconds), pairs: self.pairs.unwrap_or(pairs), clients };
-        if plan.seconds == 0 || plan.pairs == 0 || plan.clients.iter().any(|many| !(1..=128).contains(many)) {
+        if self.seconds == Some(0) || plan.pairs == 0 || plan.clients.iter().any(|many| !(1..=128).contains(many)) {
             bail!("a turn lasts a second or more, each side has a turn or more, and 1 to 128 clients call at once");
         }
         Ok(plan)

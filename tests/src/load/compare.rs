@@ -1,7 +1,5 @@
 //! Both sides in turn, A B A B …, and whether they did the same work.
 
-use std::time::Duration;
-
 use anyhow::{Result, bail};
 
 use super::{
@@ -113,7 +111,7 @@ impl Sides<'_> {
 
     async fn cell(&mut self, operation: Operation, clients: usize, plan: &Plan) -> Result<Cell> {
         let mut cell = Cell { operation, clients, ours: Vec::new(), before: Vec::new(), pgbench: Vec::new() };
-        let time = Duration::from_secs(plan.seconds);
+        let time = plan.time();
         for _ in 0..plan.pairs {
             self.ground.checkpoint(self.bare).await?;
             cell.ours.push(self.ours.turn(&self.ours.direct, operation, clients, time).await?);

@@ -97,7 +97,7 @@ async fn pairs(
     plan: &Plan,
     compare: impl Fn(&Turn, &Turn) -> f64,
 ) -> Result<f64> {
-    let (time, mut found) = (Duration::from_secs(plan.seconds), Vec::new());
+    let (time, mut found) = (plan.time(), Vec::new());
     for _ in 0..plan.pairs {
         ground.checkpoint(&side.base).await?;
         let direct = side.turn(&side.direct, operation, clients, time).await?;
@@ -121,7 +121,7 @@ pub async fn open(side: &mut Side, ground: &Ground, cells: &[Cell], plan: &Plan)
         side.start(operation).await?;
         ground.checkpoint(&side.base).await?;
         let rate = cell.rate() / 2.0;
-        let turn = side.open_turn(operation, rate, Duration::from_secs(plan.seconds)).await?;
+        let turn = side.open_turn(operation, rate, plan.time()).await?;
         let what = |which: &str| format!("open loop: {which} of {} at {rate:.0}/s", operation.name());
         figures.push(Figure::new(what("p50"), turn.ms(0.5), "ms"));
         figures.push(Figure::new(what("p99"), turn.ms(0.99), "ms").must(Bound::AtMost(25.0)));
@@ -132,13 +132,13 @@ pub async fn open(side: &mut Side, ground: &Ground, cells: &[Cell], plan: &Plan)
 }
 
 /// How long a role takes to serve with its schema there, and its memory when it has done nothing yet.
-pub async fn start(side: &mut Side) -> Result<Vec<Figure>> {
+pub async fn start(side: &mut Side, plan: &Plan) -> Result<Vec<Figure>> {
     let mut figures = Vec::new();
     for role in Role::ALL {
         // A gateway serves when it knows who may call, which leads tells.
         let alone: &[Role] = if role == Role::Gateway { &[Role::Leads] } else { &[] };
         let (mut times, mut idle) = (Vec::new(), 0.0);
-        for _ in 0..3 {
+        for _ in 0..plan.pairs {
             side.roles.only(alone).await?;
             side.roles.only(&[alone, &[role]].concat()).await?;
             times.push(side.roles.started_in(role).context("it runs")?.as_secs_f64() * 1_000.0);

@@ -1,6 +1,7 @@
 //! pgbench's side.
 
 use std::{
+    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::Stdio,
@@ -23,7 +24,7 @@ pub struct Pgbench {
     turns: u64,
     seed: u64,
     /// How many rows were taken of the stock of each operation.
-    taken: std::collections::BTreeMap<Operation, u64>,
+    taken: BTreeMap<Operation, u64>,
 }
 
 /// What one client did in a turn, as the log says.
@@ -37,7 +38,7 @@ impl Pgbench {
     /// pgbench of the server's own release. None where it is not installed.
     pub fn find(ground: &Ground, seed: u64) -> Option<Self> {
         let program = ground.program("pgbench")?;
-        Some(Self { program, folder: ground.folder().to_owned(), turns: 0, seed, taken: Default::default() })
+        Some(Self { program, folder: ground.folder().to_owned(), turns: 0, seed, taken: BTreeMap::new() })
     }
 
     /// One turn: so many clients for so long, each with prepared statements.
@@ -66,7 +67,10 @@ impl Pgbench {
         ];
         let mut command = Command::new(&self.program);
         command.args(["-n", "-M", "prepared", "-c", &clients.to_string(), "-j", &clients.min(2).to_string()]);
-        command.args(["-T", &seconds.to_string(), "-l", "--random-seed", &(self.seed + self.turns).to_string()]);
+        // A moment cannot be said in seconds.
+        let length =
+            if seconds == 0 { ["-t".to_owned(), "20".to_owned()] } else { ["-T".to_owned(), seconds.to_string()] };
+        command.args(length).args(["-l", "--random-seed", &(self.seed + self.turns).to_string()]);
         command.arg("--log-prefix").arg(&log).arg("-f").arg(&script);
         for (name, value) in variables {
             command.arg("-D").arg(format!("{name}={value}"));
@@ -112,7 +116,7 @@ fn turn(text: &str, logged: Logged, cpu: Cpu) -> Result<Turn> {
 fn read_log(prefix: &Path) -> Result<Logged> {
     let (folder, name) = (prefix.parent().context("a folder")?, prefix.file_name().context("a name")?);
     let name = format!("{}.", name.to_string_lossy());
-    let mut by_client = std::collections::BTreeMap::<u64, u64>::new();
+    let mut by_client = BTreeMap::<u64, u64>::new();
     let mut latency = latencies();
     for entry in fs::read_dir(folder)?.flatten() {
         if !entry.file_name().to_string_lossy().starts_with(&name) {

@@ -62,6 +62,9 @@ pub async fn run(args: &Args) -> Result<bool> {
         "figures": all.iter().map(table::figure_json).collect::<Vec<_>>(),
         "every floor holds": every,
     });
+    if let Some(folder) = args.json.parent() {
+        std::fs::create_dir_all(folder)?;
+    }
     std::fs::write(&args.json, serde_json::to_string_pretty(&report)?)?;
     say(&format!("\n{}", args.json.display()))?;
     ground.stop().await?;
@@ -80,7 +83,7 @@ async fn measure(args: &Args, plan: &Plan, node: &Path, ground: &Ground, bare: &
         say("pgbench is not installed with the server: nothing to compare with")?;
     }
     if args.wants(What::Role) {
-        found.figures.extend(figures::start(&mut ours).await?);
+        found.figures.extend(figures::start(&mut ours, plan).await?);
     }
     say(&table::head())?;
     for operation in Operation::ALL.into_iter().filter(|one| args.wants(one.what())) {

@@ -47,7 +47,7 @@ pub async fn feed(side: &mut Side, ground: &Ground, plan: &Plan) -> Result<Vec<F
     let mut reader = Reader::new(side, ground)?;
     reader.skip_to_the_end().await?;
 
-    let many = BACKLOG * plan.seconds;
+    let many = (BACKLOG * plan.seconds).max(1_000);
     let copies = i64::try_from(many.div_ceil(100))?;
     let began = Instant::now();
     sqlx::query(
@@ -137,7 +137,7 @@ pub async fn story(side: &mut Side, ground: &Ground, plan: &Plan) -> Result<Vec<
     let today = Date { year: now.year(), month: number(now.month()), day: number(now.day()) };
 
     let began = Instant::now();
-    let end = began + Duration::from_secs(plan.seconds * 2);
+    let end = began + plan.time() * 2;
     let mut tellers = JoinSet::new();
     for _ in 0..TELLERS {
         let department = department.clone();
@@ -167,7 +167,7 @@ pub async fn story(side: &mut Side, ground: &Ground, plan: &Plan) -> Result<Vec<
 /// How fast reporting takes in what happened, and how long its report of leads by month and channel takes then.
 pub async fn report(side: &mut Side, ground: &Ground, plan: &Plan) -> Result<Vec<Figure>> {
     side.start(Operation::Submit).await?;
-    side.turn(&side.direct, Operation::Submit, 32, Duration::from_secs(plan.seconds)).await?;
+    side.turn(&side.direct, Operation::Submit, 32, plan.time()).await?;
     let end = side.base.number("select position from leads.feed_head").await?;
     let before =
         side.base.number("select coalesce(max(position), 0) from reporting.cursor where source = 'leads'").await?;
@@ -190,14 +190,13 @@ pub async fn report(side: &mut Side, ground: &Ground, plan: &Plan) -> Result<Vec
         pause(Duration::from_millis(10)).await;
     }
     let caught_up = began.elapsed();
-    let latency = ask_for_reports(&door, &ask, Duration::from_secs(plan.seconds)).await?;
+    let latency = ask_for_reports(&door, &ask, plan.time()).await?;
     #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53 events and reports")]
     let (events, reports) = ((end - before) as f64, latency.len() as f64);
     let what = |what: &str| format!("report of leads over {end} facts of leads, 8 clients: {what}");
     Ok(vec![
         Figure::new("reporting: events of leads taken in, from its start", events / caught_up.as_secs_f64(), "/s"),
-        #[expect(clippy::cast_precision_loss, reason = "a turn has few seconds")]
-        Figure::new(what("rate"), reports / plan.seconds as f64, "/s"),
+        Figure::new(what("rate"), reports / plan.time().as_secs_f64(), "/s"),
         Figure::new(what("p50"), quantile_ms(&latency, 0.5), "ms"),
         Figure::new(what("p99"), quantile_ms(&latency, 0.99), "ms").must(Bound::AtMost(50.0)),
     ])
