@@ -81,7 +81,9 @@ async fn a_replica_that_ends_or_dies_under_load_costs_no_call_and_does_nothing_t
     .await;
     for service in ["leads", "contracts", "billing"] {
         let pool = suite.database.pool(service).await;
-        otdel_runtime::feed::verify(&pool).await.unwrap_or_else(|broken| panic!("{service}: {broken:?}"));
+        otdel_runtime::feed::verify(&mut pool.acquire().await.unwrap(), |_, _| {})
+            .await
+            .unwrap_or_else(|broken| panic!("{service}: {broken:?}"));
     }
     every_lead_went_its_way_once(&super::feed::lead_events(&suite.admin).await, &made.leads);
     every_payment_was_recorded_once(&super::feed::billing_events(&suite.admin).await, &made.payments);
