@@ -38,8 +38,8 @@ pub struct Collected {
 struct Kept(Arc<Mutex<Vec<Collected>>>);
 
 impl Collector {
-    /// Listens on a free port.
-    pub async fn start() -> Self {
+    /// Listens on a free port. To be called inside the async runtime.
+    pub fn start() -> Self {
         let incoming = TcpIncoming::bind(([127, 0, 0, 1], 0).into()).expect("a port");
         let endpoint = format!("http://{}", incoming.local_addr().expect("an address"));
         let kept = Kept::default();

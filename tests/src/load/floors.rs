@@ -11,9 +11,8 @@ use super::{
 fn of(operation: Operation, clients: usize) -> Option<(f64, Option<f64>)> {
     match (operation, clients) {
         (Operation::Submit, 1) => Some((0.6, None)),
-        (Operation::Submit, 32) => Some((0.5, Some(1.0))),
         (Operation::Submit, 128) => Some((0.8, Some(1.5))),
-        (Operation::Invoice, 32) => Some((0.5, Some(1.0))),
+        (Operation::Submit | Operation::Invoice, 32) => Some((0.5, Some(1.0))),
         (Operation::Payment, 32) => Some((0.5, Some(0.8))),
         (Operation::Get | Operation::List, 32) => Some((0.35, None)),
         _ => None,

@@ -20,7 +20,7 @@ use tonic_health::pb::{HealthCheckRequest, health_check_response::ServingStatus,
 use super::ground::{Base, Ground};
 
 /// How long a role may take to serve.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// The roles of one side at work.
 pub struct Roles {

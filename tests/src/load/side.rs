@@ -18,7 +18,7 @@ use super::{
 };
 
 /// How long what follows from the calls may take when they have ended.
-const PATIENCE: Duration = Duration::from_secs(120);
+const PATIENCE: Duration = Duration::from_mins(2);
 
 /// One build of the suite on a database of its own.
 pub struct Side {

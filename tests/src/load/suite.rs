@@ -184,7 +184,7 @@ pub async fn report(side: &mut Side, ground: &Ground, plan: &Plan) -> Result<Vec
         if seen.is_some_and(|seen| seen.position >= end) {
             break;
         }
-        if began.elapsed() > Duration::from_secs(300) {
+        if began.elapsed() > Duration::from_mins(5) {
             bail!("reporting has not read {end} events of leads");
         }
         pause(Duration::from_millis(10)).await;

@@ -403,7 +403,7 @@ async fn old_tls_is_refused() {
     let folder = std::env::temp_dir().join(format!("otdel-suite-{}", uuid::Uuid::now_v7()));
     otdel::private::make_folder(&folder).unwrap();
     let certificates = folder.join("secrets/gateway");
-    let split = Split::start_with(&database, &folder, &["--tls", certificates.to_str().unwrap()]).await;
+    let split = Split::start(&database, &folder, &["--tls", certificates.to_str().unwrap()], &[]).await;
     for version in [0x0300_u16, 0x0301, 0x0302] {
         let mut stream = TcpStream::connect(split.gateway()).await.unwrap();
         stream.write_all(&hello(version)).await.unwrap();

@@ -1,5 +1,6 @@
 //! One call is one trace, whatever processes it goes through.
 
+use otdel::private::hex;
 use otdel_api::{common::Decimal, contracts as ct};
 use otdel_gateway::Settings;
 use otdel_tests::{
@@ -23,7 +24,7 @@ const PERSONAL: [&str; 6] = ["Ёжик", "example.org", "перезвонить"
 
 #[tokio::test(flavor = "multi_thread")]
 async fn one_call_is_one_trace_through_three_processes_without_a_word_about_people() {
-    let collector = Collector::start().await;
+    let collector = Collector::start();
     let flags = ["--otlp-endpoint", collector.endpoint(), "--log", "warn"];
     let suite = Suite::start_with(Topology::Split, Database::standing().await, &Settings::default(), &flags).await;
     let staff = department(&suite.admin).await;
@@ -83,8 +84,4 @@ fn the<'a>(spans: &[&'a Collected], process: &str, name: &str) -> &'a Collected 
     let found: Vec<_> = spans.iter().filter(|one| one.process == process && one.span.name == name).collect();
     assert_eq!(found.len(), 1, "{process} {name}: {spans:#?}");
     found[0]
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
