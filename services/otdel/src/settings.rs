@@ -64,7 +64,7 @@ fn setting(arg: &Arg) -> Setting {
     let long = arg.get_long().unwrap_or_default();
     let takes_value = arg.get_action().takes_values();
     let value = arg.get_value_names().filter(|_| takes_value).and_then(<[_]>::first);
-    let flag = value.map_or_else(|| format!("--{long}"), |value| format!("--{long} {value}"));
+    let flag = value.map_or_else(|| format!("--{long}"), |value| format!("--{long} {value}")).replace('|', "\\|");
     let code = |text: &str| if text.is_empty() { String::new() } else { format!("`{text}`") };
     let variable = arg.get_env().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let defaults = arg.get_default_values().iter().filter(|_| takes_value);
