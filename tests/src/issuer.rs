@@ -1,4 +1,4 @@
-//! An `OpenID Connect` issuer with a web server of its own, and everything that forgers try.
+//! An OpenID Connect issuer with a web server of its own, and everything that forgers try.
 
 use std::{
     net::SocketAddr,

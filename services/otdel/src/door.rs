@@ -9,7 +9,7 @@ use otdel_gateway::{Issuer, KeySource, Quota, Settings};
 /// Whom the gateway lets in beside those with API keys, and how much it takes from each.
 #[derive(Clone, Debug, Args)]
 pub struct DoorArgs {
-    /// The `OpenID Connect` issuer whose login tokens (JWT) let in, as it stands in their `iss`. The gateway's; with it go
+    /// The OpenID Connect issuer whose login tokens (JWT) let in, as it stands in their `iss`. The gateway's; with it go
     /// --oidc-audience and one of --oidc-jwks-url and --oidc-jwks-file [default: API keys alone]
     #[arg(long, env = "OTDEL_OIDC_ISSUER", value_name = "URL")]
     pub oidc_issuer: Option<String>,

@@ -1,4 +1,4 @@
-//! People log in at an `OpenID Connect` issuer and come in with its tokens: who they are is the token's word, what they may
+//! People log in at an OpenID Connect issuer and come in with its tokens: who they are is the token's word, what they may
 //! do the directory's.
 
 use otdel_api::{gateway as gw, leads as pb};

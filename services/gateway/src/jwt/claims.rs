@@ -10,7 +10,7 @@ const LEEWAY: TimeDelta = TimeDelta::seconds(30);
 /// told. An hour is what issuers give unless told otherwise, and the least that some can be told.
 pub(super) const LONGEST_LIFE: TimeDelta = TimeDelta::hours(1);
 
-/// The longest subject, in characters (`OpenID Connect` Core 2).
+/// The longest subject, in characters (OpenID Connect Core 2).
 const LONGEST_SUBJECT: usize = 255;
 
 /// The claims that are looked at. Issuer and audience are compared where the signature is checked; here they must only be

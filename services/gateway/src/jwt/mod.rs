@@ -1,4 +1,4 @@
-//! Login tokens: JWTs that an `OpenID Connect` issuer signs for whoever logs in there.
+//! Login tokens: JWTs that an OpenID Connect issuer signs for whoever logs in there.
 //!
 //! A token says who calls and nothing else: what the caller may do is in leads' directory, under the token's issuer and
 //! subject. So roles or groups in a token are not looked at, and whom the directory does not know is a stranger with a

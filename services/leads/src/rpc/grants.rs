@@ -9,7 +9,7 @@ use crate::domain::{
     principal::{Draft, MOST_CALLS, MOST_GRANTS, Role},
 };
 
-/// The longest subject, in characters: ``OpenID Connect`` gives an issuer's subjects 255, and the rest is the issuer's.
+/// The longest subject, in characters: `OpenID Connect` gives an issuer's subjects 255, and the rest is the issuer's.
 const LONGEST_SUBJECT: usize = 500;
 
 /// Roles by their numbers.
