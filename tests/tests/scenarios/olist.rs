@@ -158,20 +158,21 @@ async fn sure<T, F: Future<Output = Result<tonic::Response<T>, tonic::Status>>>(
 
 /// The suite's figures in the shape of the truth.
 async fn figures(suite: &Suite, changes: &[String]) -> Value {
-    let at_least: Vec<String> = changes.last().cloned().into_iter().collect();
+    // Those that were under way together may be in any order.
+    let at_least = changes[changes.len().saturating_sub(AT_ONCE)..].to_vec();
     let reports = suite.admin.reports();
     let (month, origin) = (i32::from(rp::Dimension::Month), i32::from(rp::Dimension::Origin));
     let leads = async |dimensions: Vec<i32>| {
         let ask = rp::GetLeadReportRequest { filter: None, dimensions, at_least: at_least.clone() };
-        reports.clone().get_lead_report(ask).await.unwrap().into_inner().rows
+        sure(|| async { reports.clone().get_lead_report(ask.clone()).await }).await.rows
     };
     let conversion = async |dimensions: Vec<i32>| {
         let ask = rp::GetConversionReportRequest { filter: None, dimensions, at_least: at_least.clone() };
-        reports.clone().get_conversion_report(ask).await.unwrap().into_inner().rows
+        sure(|| async { reports.clone().get_conversion_report(ask.clone()).await }).await.rows
     };
     let won = async |dimensions: Vec<i32>| {
         let ask = rp::GetWonReportRequest { filter: None, dimensions, at_least: at_least.clone() };
-        reports.clone().get_won_report(ask).await.unwrap().into_inner().rows
+        sure(|| async { reports.clone().get_won_report(ask.clone()).await }).await.rows
     };
     let mut by_both = serde_json::Map::new();
     for row in leads(vec![month, origin]).await {
