@@ -64,7 +64,7 @@ impl<E: Event> Fact<E> {
     }
 
     /// Says to which deal's timeline the fact belongs. A fact that touches a deal belongs to its timeline however it is
-    /// said ([`deal_of`]); this says it where it is meant.
+    /// said (`deal_of`); this says it where it is meant.
     #[must_use]
     pub fn of_deal(self, deal: impl fmt::Display) -> Self {
         self.touches(deal)

@@ -2,12 +2,12 @@
 //!
 //! How a run goes:
 //!
-//! 1. [`ground`]: a private, durable cluster and a seeded database, of which each side gets a copy.
-//! 2. [`roles`]: the suite's roles as processes with mutual TLS, only those that an operation needs.
-//! 3. [`compare`]: [`side`] and [`pgbench`] in turn, A B A B …; [`drive`] is the closed and the open loop, [`caller`] the
-//!    calls, `scripts/` what pgbench does instead. Afterwards the numbers in [`operation`] tell whether both wrote the same.
-//! 4. [`figures`] and [`suite`]: what pgbench has no counterpart of.
-//! 5. [`table`] and [`floors`]: what came of it.
+//! 1. `ground`: a private, durable cluster and a seeded database, of which each side gets a copy.
+//! 2. `roles`: the suite's roles as processes with mutual TLS, only those that an operation needs.
+//! 3. `compare`: `side` and `pgbench` in turn, A B A B …; `drive` is the closed and the open loop, `caller` the
+//!    calls, `scripts/` what pgbench does instead. Afterwards the numbers in `operation` tell whether both wrote the same.
+//! 4. `figures` and `suite`: what pgbench has no counterpart of.
+//! 5. `table` and `floors`: what came of it.
 
 mod args;
 mod caller;

@@ -166,7 +166,7 @@ async fn a_read_only_key_of_somebody_who_may_do_everything_changes_nothing() {
             continue;
         }
         let path = otdel_tests::raw::path(method);
-        let refused = otdel_tests::raw::call(&door, &path, Vec::new()).await.expect_err(&path);
+        let refused = otdel_tests::raw::outcome(&door, &path, Vec::new()).await.expect_err(&path);
         assert_eq!(refused.code(), Code::PermissionDenied, "{path}: {refused:?}");
     }
     assert!(door.principals().list_principals(pb::ListPrincipalsRequest::default()).await.is_ok());

@@ -22,7 +22,7 @@ async fn every_wrong_field_of_every_rpc_is_named_at_once() {
             continue;
         }
         let path = raw::path(&method);
-        let status = raw::call(&suite.admin, &path, request.encode_to_vec_of()).await.expect_err(&path);
+        let status = raw::outcome(&suite.admin, &path, request.encode_to_vec_of()).await.expect_err(&path);
         assert_eq!(reason(&status), (Code::InvalidArgument, "INVALID_FIELDS".into()), "{path}: {status:?}");
         let named = fields(&status);
         for field in &wrong {
@@ -44,7 +44,7 @@ async fn an_empty_request_is_told_everything_that_it_lacks() {
     for method in unary(&pool) {
         let path = raw::path(&method);
         let required: Vec<_> = method.input().fields().filter(|field| is(field, "REQUIRED")).collect();
-        let answer = raw::call(&suite.admin, &path, Vec::new()).await;
+        let answer = raw::outcome(&suite.admin, &path, Vec::new()).await;
         if required.is_empty() {
             continue;
         }

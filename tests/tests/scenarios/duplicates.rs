@@ -68,14 +68,15 @@ async fn duplicates_are_one(path: &str, valid: &Valid) {
     let answers: Vec<_> = join_all(calls).await.into_iter().map(|answer| answer.unwrap()).collect();
     let first = answers[0].as_ref().unwrap_or_else(|status| panic!("{path}: {status:?}"));
     for answer in &answers {
-        assert_eq!(answer.as_ref().ok(), Some(first), "{path}: answers differ");
+        let answer = answer.as_ref().unwrap_or_else(|status| panic!("{path}: {status:?}"));
+        assert_eq!(answer, first, "{path}: answers differ");
     }
 }
 
 async fn reuse_is_refused(method: &MethodDescriptor, path: &str, valid: &Valid) {
     let mut other = DynamicMessage::decode(method.input(), valid.request.as_slice()).unwrap();
     assert!(change(&mut other), "{path}: nothing to change");
-    let refused = raw::call(&valid.door, path, other.encode_to_vec()).await.unwrap_err();
+    let refused = raw::outcome(&valid.door, path, other.encode_to_vec()).await.unwrap_err();
     assert_eq!(reason(&refused), (Code::InvalidArgument, "REQUEST_ID_REUSED".into()), "{path}: {refused:?}");
 }
 
@@ -125,6 +126,7 @@ async fn one_effect_each(suite: &Suite, sent: &HashMap<String, String>) {
             *seen.entry((envelope.request_id, envelope.r#type, envelope.subject)).or_default() += 1;
         }
     };
+    super::feed::numbered(suite).await;
     for event in super::feed::lead_events(&suite.admin).await {
         note(event.envelope);
     }

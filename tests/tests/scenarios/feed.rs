@@ -27,6 +27,19 @@ pub async fn lead_events(door: &Door) -> Vec<pb::LeadEvent> {
     events
 }
 
+/// Waits until every event that was committed before is in its feed, where it comes a moment after the answer.
+pub async fn numbered(suite: &Suite) {
+    for service in ["leads", "contracts", "billing"] {
+        let pool = suite.database.pool(service).await;
+        eventually("every event is numbered", || async {
+            let sql = "select count(*) from outbox where position is null";
+            let left: i64 = sqlx::query_scalar(sql).fetch_one(&pool).await.unwrap();
+            if left == 0 { Ok(()) } else { Err(left) }
+        })
+        .await;
+    }
+}
+
 /// Every event of contracts that there is now.
 pub async fn contract_events(door: &Door) -> Vec<ct::ContractEvent> {
     let mut stream = door.contract_events().subscribe(ct::SubscribeRequest::default()).await.unwrap().into_inner();

@@ -66,7 +66,7 @@ async fn api1_an_id_of_somebody_elses_opens_nothing() {
             if method.input().get_field_by_name("request_id").is_some() {
                 request.set_field_by_name("request_id", Value::String(id()));
             }
-            let refused = raw::call(&stranger.door, &path, request.encode_to_vec()).await.expect_err(&path);
+            let refused = raw::outcome(&stranger.door, &path, request.encode_to_vec()).await.expect_err(&path);
             let codes = [Code::NotFound, Code::PermissionDenied, Code::InvalidArgument];
             assert!(codes.contains(&refused.code()), "{path} of {name}: {refused:?}");
             not_found += usize::from(refused.code() == Code::NotFound);
@@ -257,7 +257,7 @@ async fn api5_no_role_calls_what_is_anothers() {
             if may && (method.is_server_streaming() || changes_without_id(&method)) {
                 continue;
             }
-            let answer = raw::call(&who.door, &path, Vec::new()).await;
+            let answer = raw::outcome(&who.door, &path, Vec::new()).await;
             let refused = answer.err().map(|status| status.code()) == Some(Code::PermissionDenied);
             assert_eq!(refused, !may, "{role:?} and {path}");
             if may { allowed += 1 } else { denied += 1 }

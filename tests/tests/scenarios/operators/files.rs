@@ -9,7 +9,7 @@ use otdel_tests::{
     suite::{Suite, Topology},
 };
 
-use crate::feed::lead_events;
+use crate::feed::{lead_events, numbered};
 
 /// What a system may that imports and reports.
 const PERMISSIONS: [&str; 5] = ["leads.submit", "leads.import", "reports.leads", "reports.deals", "reports.finance"];
@@ -81,9 +81,11 @@ async fn a_file_is_imported_once_however_often_and_what_is_wrong_with_a_line_is_
     }
     assert!(refused[2].contains("receive_time: must not be in the future"), "{rejects}");
 
+    numbered(&suite).await;
     let events = lead_events(&suite.admin).await.len();
     let second = desk.run(&["import", "leads", &file]).await;
     assert_eq!((second.code, &second.out), (first.code, &first.out), "{second:?}");
+    numbered(&suite).await;
     assert_eq!(lead_events(&suite.admin).await.len(), events, "the same lines were taken in again");
 
     // What the rejects file says is corrected in it.
@@ -93,6 +95,7 @@ async fn a_file_is_imported_once_however_often_and_what_is_wrong_with_a_line_is_
     let third = desk.run(&["import", "leads", &corrected]).await;
     assert_eq!(third.code, 0, "{third:?}");
     assert!(!Path::new(&format!("{corrected}.rejects.csv")).exists());
+    numbered(&suite).await;
     assert!(lead_events(&suite.admin).await.len() > events);
 
     // Another lead under a reference that is taken, and a file in another encoding.

@@ -109,20 +109,20 @@ async fn api9_what_is_served_is_what_the_descriptors_say() {
             if method.is_server_streaming() || changes_without_id(&method) {
                 continue;
             }
-            let code = raw::call(&suite.admin, &path, Vec::new()).await.err().map(|status| status.code());
+            let code = raw::outcome(&suite.admin, &path, Vec::new()).await.err().map(|status| status.code());
             assert_ne!(code, Some(Code::Unimplemented), "{path}");
             served += 1;
         } else {
-            let refused = raw::call(&suite.admin, &path, Vec::new()).await.expect_err(&path);
+            let refused = raw::outcome(&suite.admin, &path, Vec::new()).await.expect_err(&path);
             assert_eq!(reason(&refused), (Code::Unimplemented, "NO_SUCH_RPC".into()), "{path}");
             internal += 1;
         }
     }
     assert!(served > 50 && internal > 5, "{served} served, {internal} internal");
     for path in ["/otdel.leads.v1.LeadService/DeleteLead", "/otdel.leads.v2.LeadService/GetLead", "/x.Y/Z"] {
-        let refused = raw::call(&suite.admin, path, Vec::new()).await.expect_err(path);
+        let refused = raw::outcome(&suite.admin, path, Vec::new()).await.expect_err(path);
         assert_eq!(reason(&refused), (Code::Unimplemented, "NO_SUCH_RPC".into()), "{path}");
-        let stranger = raw::call(&suite.anonymous, path, Vec::new()).await.expect_err(path);
+        let stranger = raw::outcome(&suite.anonymous, path, Vec::new()).await.expect_err(path);
         assert_eq!(stranger.code(), Code::Unauthenticated, "a stranger learns nothing about which there are");
     }
     for path in ["/metrics", "/debug", "/v2/leads", "/.env", "/admin", "/healthz"] {
