@@ -2,7 +2,7 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use chrono::{DateTime, Datelike as _, Utc};
+use chrono::{DateTime, Utc};
 use otdel::{
     cli::Role,
     commands::up,
@@ -12,7 +12,11 @@ use otdel::{
 };
 use otdel_api::{common::Date, test as clock};
 use otdel_gateway::Settings;
-use otdel_runtime::{convert::timestamp, faults::Faults, server::Drain};
+use otdel_runtime::{
+    convert::{date, timestamp},
+    faults::Faults,
+    server::Drain,
+};
 use tonic::transport::Endpoint;
 
 use crate::{
@@ -131,12 +135,7 @@ impl Suite {
 
     /// The suite's date.
     pub async fn today(&self) -> Date {
-        let now = self.now().await;
-        Date {
-            year: now.year(),
-            month: i32::try_from(now.month()).expect("a month"),
-            day: i32::try_from(now.day()).expect("a day"),
-        }
+        date(self.now().await.date_naive())
     }
 
     /// Moves the suite's clock and waits until everything that is due by then is done.

@@ -6,7 +6,6 @@ use std::sync::{
 };
 
 use anyhow::Result;
-use chrono::Datelike as _;
 use otdel::{cli::Role, secrets};
 use otdel_api::{
     billing::{self as bl, payment_service_client::PaymentServiceClient},
@@ -16,7 +15,7 @@ use otdel_api::{
 };
 use otdel_runtime::{
     auth::{Identity, Principal, TOKEN_HEADER},
-    clock,
+    clock, convert,
 };
 use tonic::{
     Request, Status,
@@ -110,9 +109,7 @@ impl Caller {
             orders: OrderServiceClient::with_interceptor(contracts, pass.clone()),
             payments: PaymentServiceClient::with_interceptor(billing, pass.clone()),
         });
-        let now = clock::system_now();
-        let number = |value: u32| i32::try_from(value).unwrap_or_default();
-        let today = Date { year: now.year(), month: number(now.month()), day: number(now.day()) };
+        let today = convert::date(clock::system_now().date_naive());
         Ok(Self { ways: ways.collect(), stock: ground.stock, taken: Arc::default(), seed, today })
     }
 

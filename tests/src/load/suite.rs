@@ -6,17 +6,16 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use chrono::Datelike as _;
 use futures_util::StreamExt as _;
 use otdel::{cli::Role, secrets};
 use otdel_api::{
-    common::Date,
     leads::{self as pb, lead_event_service_client::LeadEventServiceClient, subscribe_response::Item},
     reporting as rp,
 };
 use otdel_runtime::{
     auth::Principal,
     clock::{self, pause},
+    convert,
 };
 use tokio::task::JoinSet;
 use tonic::{Code, Streaming, service::interceptor::InterceptedService, transport::Channel};
@@ -132,9 +131,7 @@ impl Reader {
 pub async fn story(side: &mut Side, ground: &Ground, plan: &Plan) -> Result<Vec<Figure>> {
     side.roles.only(&Role::ALL).await?;
     let department = staff::department(&door(side, ground)?).await;
-    let now = clock::system_now();
-    let number = |value: u32| i32::try_from(value).unwrap_or_default();
-    let today = Date { year: now.year(), month: number(now.month()), day: number(now.day()) };
+    let today = convert::date(clock::system_now().date_naive());
 
     let began = Instant::now();
     let end = began + plan.time() * 2;

@@ -9,10 +9,12 @@ use std::{
     time::{Duration, Instant},
 };
 
-use chrono::Datelike as _;
 use otdel::cli::Role;
 use otdel_api::{billing as bl, common::Date, gateway as gw, leads as pb};
-use otdel_runtime::clock::{pause, system_now};
+use otdel_runtime::{
+    clock::{pause, system_now},
+    convert::date,
+};
 use otdel_tests::{
     cluster::Database,
     door::Door,
@@ -93,9 +95,7 @@ async fn a_replica_that_ends_or_dies_under_load_costs_no_call_and_does_nothing_t
 
 /// The date of a suite whose clock runs.
 fn today() -> Date {
-    let now = system_now();
-    let (month, day) = (i32::try_from(now.month()).unwrap(), i32::try_from(now.day()).unwrap());
-    Date { year: now.year(), month, day }
+    date(system_now().date_naive())
 }
 
 /// The other gateway, once it knows the administrator.
