@@ -6,6 +6,7 @@ use tokio_util::{
     task::{AbortOnDropHandle, TaskTracker},
 };
 use tonic::{service::Routes, transport::Server};
+use tower::ServiceBuilder;
 
 use super::{
     Health, Limits, Listener, ServerTls,
@@ -95,7 +96,8 @@ pub fn serve(listener: Listener, what: Serve) -> Result<Serving, Unservable> {
     if what.kind == Kind::Internal && what.tls.is_none() {
         tracing::warn!(service, "internal listener without mutual TLS: it cannot know who calls");
     }
-    let router = with_common_services(what)?.layer(middleware::from_fn_with_state(at_door, door));
+    let within = ServiceBuilder::new().layer(middleware::from_fn_with_state(at_door, door));
+    let router = Router::new().fallback_service(within.service(with_common_services(what)?));
     let incoming = Box::pin(listener.incoming(service, places.clone(), patience, kill.clone()));
     let stop = stopping.clone().cancelled_owned();
     let work = server.add_routes(Routes::from(router)).serve_with_incoming_shutdown(incoming, stop);

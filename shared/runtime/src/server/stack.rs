@@ -4,7 +4,7 @@ use axum::{Router, middleware};
 use http::{Request, Response};
 use tokio::sync::Semaphore;
 use tonic::{body::Body, service::Routes};
-use tower::{ServiceExt as _, layer::layer_fn};
+use tower::{ServiceBuilder, ServiceExt as _};
 use tower_http::catch_panic::CatchPanicLayer;
 
 use super::{Limits, ending, layers, measure};
@@ -29,17 +29,17 @@ pub const REQUEST_ID_HEADER: &str = "otdel-request-id";
 /// `routes` are made of services with `max_decoding_message_size(MAX_REQUEST)`.
 pub fn stack(service: &'static str, routes: Routes, auth: Arc<dyn Authenticate>, limits: &Limits) -> Router {
     let calls = Arc::new(Semaphore::new(limits.calls));
-    // What is added last is outermost.
-    routes
-        .into_axum_router()
-        .layer(layer_fn(move |inner| guarded(service, auth.clone(), inner)))
-        .layer(middleware::from_fn_with_state((service, calls), layers::shed))
-        .layer(middleware::from_fn_with_state((service, limits.clone()), layers::deadline))
-        .layer(CatchPanicLayer::custom(layers::OnPanic(service)))
-        .layer(middleware::from_fn_with_state(service, layers::mask))
-        .layer(middleware::from_fn_with_state(service, ending::end_streams))
-        .layer(middleware::from_fn_with_state(service, measure::measure))
+    // Around the router and not by `Router::layer`, where each layer would clone all those within it for every call.
+    let stack = ServiceBuilder::new()
         .layer(middleware::from_fn_with_state(service, layers::span))
+        .layer(middleware::from_fn_with_state(service, measure::measure))
+        .layer(middleware::from_fn_with_state(service, ending::end_streams))
+        .layer(middleware::from_fn_with_state(service, layers::mask))
+        .layer(CatchPanicLayer::custom(layers::OnPanic(service)))
+        .layer(middleware::from_fn_with_state((service, limits.clone()), layers::deadline))
+        .layer(middleware::from_fn_with_state((service, calls), layers::shed))
+        .service(guarded(service, auth, routes.into_axum_router()));
+    Router::new().fallback_service(stack)
 }
 
 type HttpRequest = Request<axum::body::Body>;
@@ -48,7 +48,7 @@ type HttpRequest = Request<axum::body::Body>;
 fn guarded(
     service: &'static str,
     auth: Arc<dyn Authenticate>,
-    inner: axum::routing::Route,
+    inner: Router,
 ) -> impl tower::Service<HttpRequest, Response = Response<Body>, Error = std::convert::Infallible, Future: Send>
 + Clone
 + Send
