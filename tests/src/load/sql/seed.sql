@@ -60,4 +60,3 @@ select load.id(10, n), 'SEED', extract(year from current_date), n + 1, load.id(1
 from generate_series(0, {invoices} - 1) n;
 
 set session_replication_role = origin;
-vacuum analyze;
