@@ -78,6 +78,6 @@ impl Contracts {
 
     /// A transaction that reads one state of the database over several statements.
     async fn snapshot(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
-        self.core.db.begin_with("begin isolation level repeatable read, read only").await
+        self.core.begin_with("begin isolation level repeatable read, read only").await
     }
 }

@@ -8,6 +8,7 @@ use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, TryAcquireError};
 use crate::{
     auth::Identity,
     clock::Clock,
+    db,
     fault::Fault,
     faults::{CommitFault, Faults},
 };
@@ -36,6 +37,21 @@ pub struct Core {
 }
 
 impl Core {
+    /// Begins a transaction of a call.
+    pub async fn begin(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
+        db::begin(&self.db, "begin").await
+    }
+
+    /// The same with an isolation level.
+    pub async fn begin_with(&self, statement: &'static str) -> sqlx::Result<Transaction<'static, Postgres>> {
+        db::begin(&self.db, statement).await
+    }
+
+    /// Begins a transaction of a worker.
+    pub async fn begin_in_background(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
+        db::begin(&self.background, "begin").await
+    }
+
     /// Commits, and wakes those who wait for what was written.
     pub async fn commit(&self, tx: Transaction<'_, Postgres>) -> Result<(), Fault> {
         match self.faults.next_commit() {

@@ -132,7 +132,7 @@ impl Due for ForgetAnswers {
     }
 
     async fn run_due(&self, now: DateTime<Utc>) -> Result<usize, Fault> {
-        let mut tx = self.0.background.begin().await?;
+        let mut tx = self.0.begin_in_background().await?;
         let done = crate::idempotency::forget(&mut tx, now, 500).await?;
         tx.commit().await?;
         Ok(usize::try_from(done).unwrap_or_default())

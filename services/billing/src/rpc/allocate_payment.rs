@@ -16,7 +16,7 @@ pub(super) async fn allocate_payment(
 ) -> Result<pb::AllocatePaymentResponse, Error> {
     let ask = AllocatePayment::try_from(&call.msg)?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim_for(&mut tx, &call, Keep::Forever).await? {
         return Ok(answered);
     }

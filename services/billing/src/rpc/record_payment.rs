@@ -27,7 +27,7 @@ pub(super) async fn record_payment(
 ) -> Result<pb::RecordPaymentResponse, Error> {
     let ask = RecordPayment::parse(&call.msg, app.core.zone.date_of(call.now))?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim_for(&mut tx, &call, Keep::Forever).await? {
         return Ok(answered);
     }

@@ -22,7 +22,7 @@ pub(super) async fn approve_contract(
 ) -> Result<pb::ApproveContractResponse, Error> {
     let ask = ApproveContract::try_from(&call.msg)?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim_for(&mut tx, &call, Keep::Forever).await? {
         return Ok(answered);
     }

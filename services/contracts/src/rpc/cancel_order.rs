@@ -17,7 +17,7 @@ pub(super) async fn cancel_order(
 ) -> Result<pb::CancelOrderResponse, Error> {
     let ask = parse(&call.msg)?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim_for(&mut tx, &call, Keep::Forever).await? {
         return Ok(answered);
     }

@@ -24,7 +24,7 @@ pub(super) async fn create_order(
 ) -> Result<pb::CreateOrderResponse, Error> {
     let ask = CreateOrder::try_from(&call.msg)?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim_for(&mut tx, &call, Keep::Forever).await? {
         return Ok(answered);
     }

@@ -35,7 +35,7 @@ pub(super) async fn draft_contract(
     }
     let deal = open_deal(&app, &call, ask.deal).await?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim_for(&mut tx, &call, Keep::Forever).await? {
         return Ok(answered);
     }

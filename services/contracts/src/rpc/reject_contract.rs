@@ -21,7 +21,7 @@ pub(super) async fn reject_contract(
 ) -> Result<pb::RejectContractResponse, Error> {
     let ask = RejectContract::try_from(&call.msg)?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim_for(&mut tx, &call, Keep::Forever).await? {
         return Ok(answered);
     }

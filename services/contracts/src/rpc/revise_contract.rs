@@ -24,7 +24,7 @@ pub(super) async fn revise_contract(
 ) -> Result<pb::ReviseContractResponse, Error> {
     let ask = ReviseContract::try_from(&call.msg)?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim_for(&mut tx, &call, Keep::Forever).await? {
         return Ok(answered);
     }

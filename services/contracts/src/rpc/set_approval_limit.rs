@@ -23,7 +23,7 @@ pub(super) async fn set_approval_limit(
 ) -> Result<pb::SetApprovalLimitResponse, Error> {
     let ask = SetApprovalLimit::try_from(&call.msg)?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim_for(&mut tx, &call, Keep::Forever).await? {
         return Ok(answered);
     }

@@ -17,7 +17,7 @@ pub(crate) async fn advance_stage(
 ) -> Result<pb::AdvanceStageResponse, Error> {
     let ask = AdvanceStage::try_from(&call.msg)?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim(&mut tx, &call).await? {
         return Ok(answered);
     }

@@ -17,7 +17,7 @@ pub(crate) async fn assign_lead(
 ) -> Result<pb::AssignLeadResponse, Error> {
     let ask = AssignLead::try_from(&call.msg)?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim(&mut tx, &call).await? {
         return Ok(answered);
     }

@@ -19,7 +19,7 @@ use crate::{
 pub(crate) async fn close_lead(app: Leads, call: Call<pb::CloseLeadRequest>) -> Result<pb::CloseLeadResponse, Error> {
     let ask = CloseLead::try_from(&call.msg)?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim(&mut tx, &call).await? {
         return Ok(answered);
     }

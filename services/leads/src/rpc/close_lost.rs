@@ -17,7 +17,7 @@ use crate::{
 pub(crate) async fn close_lost(app: Leads, call: Call<pb::CloseLostRequest>) -> Result<pb::CloseLostResponse, Error> {
     let ask = CloseLost::try_from(&call.msg)?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim(&mut tx, &call).await? {
         return Ok(answered);
     }

@@ -30,7 +30,7 @@ pub(crate) async fn convert_lead(
 ) -> Result<pb::ConvertLeadResponse, Error> {
     let ask = ConvertLead::try_from(&call.msg)?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim(&mut tx, &call).await? {
         return Ok(answered);
     }

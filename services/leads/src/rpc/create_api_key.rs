@@ -26,7 +26,7 @@ pub(crate) async fn create_api_key(
 ) -> Result<pb::CreateApiKeyResponse, Error> {
     let ask = CreateApiKey::try_from(&call.msg)?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim(&mut tx, &call).await? {
         return Ok(answered);
     }

@@ -22,7 +22,7 @@ pub(crate) async fn create_person(
 ) -> Result<pb::CreatePersonResponse, Error> {
     let CreatePerson { display_name, team } = CreatePerson::try_from(&call.msg)?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim(&mut tx, &call).await? {
         return Ok(answered);
     }

@@ -25,7 +25,7 @@ pub(crate) async fn create_pipeline(
 ) -> Result<pb::CreatePipelineResponse, Error> {
     let CreatePipeline { code, display_name, stages } = CreatePipeline::try_from(&call.msg)?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim(&mut tx, &call).await? {
         return Ok(answered);
     }

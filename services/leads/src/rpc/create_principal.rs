@@ -24,7 +24,7 @@ pub(crate) async fn create_principal(
 ) -> Result<pb::CreatePrincipalResponse, Error> {
     let draft = parse(&call.msg)?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim(&mut tx, &call).await? {
         return Ok(answered);
     }

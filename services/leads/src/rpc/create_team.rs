@@ -22,7 +22,7 @@ pub(crate) async fn create_team(
 ) -> Result<pb::CreateTeamResponse, Error> {
     let CreateTeam { display_name, region_code } = CreateTeam::try_from(&call.msg)?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim(&mut tx, &call).await? {
         return Ok(answered);
     }

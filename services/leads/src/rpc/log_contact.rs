@@ -20,7 +20,7 @@ pub(crate) async fn log_contact(
 ) -> Result<pb::LogContactResponse, Error> {
     let ask = LogContact::try_from(&call.msg)?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim(&mut tx, &call).await? {
         return Ok(answered);
     }

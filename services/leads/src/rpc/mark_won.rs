@@ -23,7 +23,7 @@ pub(crate) async fn mark_won(app: Leads, call: Call<pb::MarkWonRequest>) -> Resu
         call.require("deals.import")?;
     }
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim(&mut tx, &call).await? {
         return Ok(answered);
     }

@@ -21,7 +21,7 @@ pub(crate) async fn revoke_api_key(
 ) -> Result<pb::RevokeApiKeyResponse, Error> {
     let (id, reason) = parse(&call.msg)?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim(&mut tx, &call).await? {
         return Ok(answered);
     }

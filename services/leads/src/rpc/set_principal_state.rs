@@ -22,7 +22,7 @@ pub(crate) async fn set_principal_state(
 ) -> Result<pb::SetPrincipalStateResponse, Error> {
     let ask = SetPrincipalState::try_from(&call.msg)?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim(&mut tx, &call).await? {
         return Ok(answered);
     }

@@ -19,7 +19,7 @@ use crate::{
 pub(crate) async fn set_shift(app: Leads, call: Call<pb::SetShiftRequest>) -> Result<pb::SetShiftResponse, Error> {
     let ask = SetShift::try_from(&call.msg)?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim(&mut tx, &call).await? {
         return Ok(answered);
     }

@@ -65,7 +65,7 @@ async fn take_in(app: Leads, lot: Vec<Asked>) -> Vec<Answer> {
 /// One transaction for a lot, in the order of every use case: claim, load, decide, save, event, answer, commit.
 async fn attempt(app: &Leads, lot: &[Asked]) -> Result<Vec<Answer>, Error> {
     let calls: Vec<_> = lot.iter().map(|asked| &asked.call).collect();
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     let claims = idempotency::claim_all(&mut tx, &calls).await?;
     let claimed: Vec<bool> = claims.iter().map(|claim| matches!(claim, Claim::New)).collect();
     let mut desk = Desk::open(&mut tx, lot).await?;

@@ -25,7 +25,7 @@ pub(crate) async fn update_api_key(
 ) -> Result<pb::UpdateApiKeyResponse, Error> {
     let ask = UpdateApiKey::try_from(&call.msg)?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim(&mut tx, &call).await? {
         return Ok(answered);
     }

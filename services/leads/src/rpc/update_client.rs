@@ -31,7 +31,7 @@ pub(crate) async fn update_client(
     // Whoever reads blanks where the client's data are would write them back.
     call.require("personal.read")?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim(&mut tx, &call).await? {
         return Ok(answered);
     }

@@ -31,7 +31,7 @@ pub(crate) async fn update_principal(
 ) -> Result<pb::UpdatePrincipalResponse, Error> {
     let ask = UpdatePrincipal::try_from(&call.msg)?;
 
-    let mut tx = app.core.db.begin().await?;
+    let mut tx = app.core.begin().await?;
     if let Some(answered) = idempotency::claim(&mut tx, &call).await? {
         return Ok(answered);
     }

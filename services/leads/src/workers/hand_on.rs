@@ -11,7 +11,7 @@ use otdel_runtime::{
     worker::Due,
 };
 use otdel_types::PersonId;
-use sqlx::{Connection as _, PgConnection};
+use sqlx::PgConnection;
 
 use crate::{
     domain::{
@@ -47,7 +47,8 @@ impl Due for HandOn {
         if !store::deadlines::is_work_waiting(&mut db, now).await? {
             return Ok(0);
         }
-        let mut tx = db.begin().await?;
+        drop(db);
+        let mut tx = self.0.begin_in_background().await?;
         let mut rota = store::people::open_rota(&mut tx).await?;
         let moved = match self.hand_on(&mut tx, &mut rota, now).await? {
             moved if moved.is_empty() => self.give_out(&mut tx, &mut rota, now).await?,

@@ -24,7 +24,7 @@ impl Snapshot {
     /// were measured over a million invoices).
     pub(super) async fn open<T>(app: &Reporting, call: &Call<T>, at_least: &[String]) -> Result<Self, Error> {
         app.feeds.at_least(call, at_least).await?;
-        let mut tx = app.core.db.begin_with(BEGIN).await?;
+        let mut tx = app.core.begin_with(BEGIN).await?;
         let reached = app.feeds.reached(&mut *tx).await?;
         Ok(Self { tx, reached })
     }

@@ -51,7 +51,7 @@ impl ClockPart {
         if !core.clock.move_to(now) {
             return Err(Fault::new(Code::Unimplemented, "NO_SUCH_RPC", "this is no test database"));
         }
-        let mut tx = core.db.begin().await?;
+        let mut tx = core.begin().await?;
         db::keep_test_time(&mut tx, now).await?;
         tx.commit().await?;
         Ok(())
