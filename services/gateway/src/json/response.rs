@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use otdel_runtime::{call::tell, fault::Fault, server::REQUEST_ID_HEADER};
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use serde::Serialize;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
@@ -26,15 +26,13 @@ const RETURNED: [HeaderName; 1] = [HeaderName::from_static(REQUEST_ID_HEADER)];
 /// status. Our feeds answer at once, if only that there is nothing yet.
 pub(crate) const FIRST_MESSAGE: Duration = Duration::from_secs(1);
 
-/// The answer to a call that reached the RPCs: its message, its stream, or its refusal. `patience` is how long a stream
-/// may wait for its first message before it begins.
-pub(crate) async fn of_answer(response: Response, route: &Route, patience: Duration) -> Response {
+/// The answer to a call that reached the RPCs: its message, its stream, or its refusal. A stream begins at `latest`,
+/// whether its first message is there or not.
+pub(crate) async fn of_answer(response: Response, route: &Route, latest: Instant) -> Response {
     let (head, body) = response.into_parts();
     let message = route.method.output();
     let answer = match Messages::of(&head.headers, body) {
-        Ok(messages) if route.method.is_server_streaming() => {
-            stream_of(messages, message, &head.headers, patience).await
-        }
+        Ok(messages) if route.method.is_server_streaming() => stream_of(messages, message, &head.headers, latest).await,
         Ok(messages) => single_of(messages, &message).await,
         Err(refusal) => Err(refusal),
     };
@@ -75,9 +73,9 @@ async fn stream_of(
     mut messages: Messages,
     descriptor: MessageDescriptor,
     headers: &HeaderMap,
-    patience: Duration,
+    latest: Instant,
 ) -> Result<Response, Status> {
-    let first = timeout(patience, messages.next()).await.ok().flatten().transpose()?;
+    let first = timeout_at(latest, messages.next()).await.ok().flatten().transpose()?;
     let lines = Lines { first, messages, descriptor, headers: headers.clone() };
     let lines = stream::unfold(lines, async |mut lines| Some((Ok::<_, Status>(lines.next().await?), lines)));
     Ok(with_body(NDJSON, Body::from_stream(lines)))
