@@ -45,16 +45,17 @@ pub(crate) async fn of_answer(response: Response, route: &Route, latest: Instant
     answer
 }
 
-/// A refusal before any RPC was found: no layer has seen the call, so it is logged, counted and named here.
+/// A refusal before any RPC was found: no layer has seen the call, so it is logged, counted and named here. Whoever
+/// reaches the port gets one, and must not be able to fill the log.
 pub(crate) fn of_stranger(fault: Fault) -> Response {
     let id = Uuid::now_v7().to_string();
-    let span = tracing::info_span!("json", rpc.id = id);
+    tracing::debug!(rpc.id = id, reason = fault.reason, "call refused");
+    metrics::counter!("otdel_refusals_total", "service" => SERVICE, "reason" => fault.reason).increment(1);
     let mut headers = HeaderMap::new();
     if let Ok(id) = HeaderValue::try_from(id) {
         headers.insert(HeaderName::from_static(REQUEST_ID_HEADER), id);
     }
-    let status = span.in_scope(|| tell(SERVICE, &fault));
-    let mut response = Problem::of(&status, &headers).into_response();
+    let mut response = Problem::of(&fault.into_status(SERVICE), &headers).into_response();
     response.headers_mut().extend(headers);
     response
 }

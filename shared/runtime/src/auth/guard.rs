@@ -141,10 +141,11 @@ pub(crate) fn is_open(path: &str) -> bool {
     path.starts_with("/grpc.health.v1.Health/") || path.starts_with("/grpc.reflection.")
 }
 
-/// Callers choose paths freely, so only a known one is logged; and a stranger must not be able to fill the log.
+/// Callers choose paths freely, so only a known one is logged; and neither strangers nor who calls too often must be able
+/// to fill the log.
 fn tell(path: &str, fault: &Fault) {
     let (method, reason) = (policy_of(path).map_or("other", |policy| policy.method), fault.reason);
-    if fault.code == Code::Unauthenticated {
+    if matches!(fault.code, Code::Unauthenticated | Code::ResourceExhausted) {
         tracing::debug!(rpc.method = method, reason, "call not admitted");
     } else {
         tracing::info!(rpc.method = method, reason, "call not admitted");
