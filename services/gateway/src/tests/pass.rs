@@ -13,7 +13,7 @@ use otdel_api::{
 };
 use otdel_runtime::fault::Fault;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_stream::{StreamExt as _, wrappers::UnboundedReceiverStream};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use tower::ServiceExt as _;
@@ -92,6 +92,32 @@ async fn a_stream_goes_through_message_by_message() {
     to_reader.send(Err(Fault::unavailable("SHUTTING_DOWN", "over").into_status("leads"))).unwrap();
     let ended = events.message().await.unwrap_err();
     assert_eq!(told(&ended), (Code::Unavailable, "SHUTTING_DOWN".into(), "leads.otdel".into()));
+}
+
+#[tokio::test]
+async fn a_stream_ends_at_once_where_a_new_directory_no_longer_lets_its_reader_in() {
+    let auditor = Somebody::with_role(Role::Auditor);
+    let head = leads::DirectoryPrincipal { roles: vec![Role::HeadOfDepartment.into()], ..auditor.as_principal() };
+    for (principals, refused) in [
+        (vec![head], (Code::PermissionDenied, "PERMISSION_DENIED")),
+        (vec![], (Code::Unauthenticated, "UNAUTHENTICATED")),
+    ] {
+        let world = World::with(&[&auditor]).await;
+        let subscribe = |_: Asked<leads::SubscribeRequest>| {
+            let first = tokio_stream::once(Ok::<_, Status>(leads::SubscribeResponse::default()));
+            first.chain(tokio_stream::pending())
+        };
+        world.open("leads", Router::new().route(SUBSCRIBE, streaming(subscribe)));
+        let ask = auditor.asks(leads::SubscribeRequest::default());
+        let mut events = LeadEventServiceClient::new(world.router.clone()).subscribe(ask).await.unwrap().into_inner();
+        assert!(events.message().await.unwrap().is_some());
+        let keys = vec![auditor.as_key()];
+        world.directory.send_replace(leads::WatchDirectoryResponse { version: 2, principals, keys, unchanged: false });
+        // Sooner than it would be looked at again by itself.
+        let ended = tokio::time::timeout(Duration::from_secs(3), events.message()).await.expect("it ends");
+        let ended = told(&ended.unwrap_err());
+        assert_eq!((ended.0, ended.1.as_str(), ended.2.as_str()), (refused.0, refused.1, "gateway.otdel"));
+    }
 }
 
 #[tokio::test]
