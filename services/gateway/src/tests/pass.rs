@@ -134,7 +134,7 @@ async fn a_stream_that_breaks_off_ends_with_a_word_about_it() {
     let mut events = LeadEventServiceClient::new(world.router.clone()).subscribe(ask).await.unwrap().into_inner();
     assert!(events.message().await.unwrap().is_some());
     let broken = events.message().await.unwrap_err();
-    assert_eq!((broken.code(), told(&broken).1.as_str()), (Code::Unavailable, "SERVICE_UNREACHABLE"));
+    assert_eq!(told(&broken), (Code::Unavailable, "SERVICE_UNREACHABLE".into(), "gateway.otdel".into()));
 }
 
 #[tokio::test]

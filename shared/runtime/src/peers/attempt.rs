@@ -92,11 +92,11 @@ impl Inner {
         let answer = self.send(outgoing(parts, body, deadline), &mut Vec::new()).await;
         let response = answer.map_err(|failure| self.not_answered(failure))?;
         let code = code_of(response.headers()).unwrap_or(Code::Ok);
-        let peer = self.peer;
+        let (peer, caller) = (self.peer, self.caller);
         // To whoever reads the stream a connection that breaks is a peer that went away, whatever HTTP/2 calls it.
         let broken = move |error: Status| {
             tracing::info!(peer, cause = error.message(), "stream broke");
-            unreachable(peer)
+            unreachable(peer, caller)
         };
         Ok((response.map(|body| Body::new(body.map_err(broken))), code))
     }
@@ -123,7 +123,7 @@ impl Inner {
     fn unsent(&self, error: Box<dyn StdError + Send + Sync>) -> Status {
         if error.is::<LengthLimitError>() {
             let text = format!("a request has at most {MAX_REQUEST} bytes");
-            return Fault::new(Code::InvalidArgument, "REQUEST_TOO_LARGE", text).into_status(self.peer);
+            return Fault::new(Code::InvalidArgument, "REQUEST_TOO_LARGE", text).into_status(self.caller);
         }
         Status::from_error(error)
     }
