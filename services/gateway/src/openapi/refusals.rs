@@ -89,6 +89,8 @@ pub(super) fn of_service(service: &str) -> BTreeMap<u16, Value> {
             by_status.entry(status).or_default().entry(&reason.name).or_insert(reason);
         }
     }
+    // Whoever goes by this document calls with the right method.
+    by_status.remove(&405);
     by_status.into_iter().map(|(status, reasons)| (status, response(status, &reasons))).collect()
 }
 
