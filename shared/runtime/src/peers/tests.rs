@@ -261,14 +261,10 @@ async fn a_replica_that_refuses_connections_costs_no_call_even_where_nothing_is_
 
 #[tokio::test]
 async fn a_replica_that_refuses_connections_costs_no_stream() {
-    let gone = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
+    // Of addresses of which nothing is known yet the lowest has the first turn.
+    let gone = SocketAddr::from(([127, 0, 0, 1], 1));
     let serving = Scripted::ready().listen(|_| {}).await;
-    let mut client = remote(&[gone, serving.address()]);
-    let mut streams = Vec::new();
-    // The first one that is held makes the other address the one with less to do.
-    for _ in 0..3 {
-        streams.push(client.subscribe(SubscribeRequest::default()).await.unwrap());
-    }
+    remote(&[gone, serving.address()]).subscribe(SubscribeRequest::default()).await.unwrap();
 }
 
 #[tokio::test]
