@@ -39,9 +39,9 @@ pub(crate) struct Callers {
 impl Authenticate for Callers {
     async fn authenticate(&self, headers: &HeaderMap, _caller: Option<Caller>) -> Result<Entry, Fault> {
         let (pass, version) = self.find(headers).await?;
-        let Taken { told, excess } = self.quotas.take(&pass.principal.name, pass.calls_per_second());
+        let Taken { told, excess, place } = self.quotas.take(&pass.principal.name, pass.calls_per_second());
         let token = pass.mint(&self.identity, version);
-        Ok(Entry { principal: pass.principal, token, told, excess })
+        Ok(Entry { principal: pass.principal, token, told, excess, place })
     }
 }
 

@@ -28,7 +28,7 @@ pub(crate) struct Directory {
 
 /// What is known, and when leads last said that it is so.
 #[derive(Clone, Debug)]
-struct Confirmed {
+pub(crate) struct Confirmed {
     known: Arc<Known>,
     at: DateTime<Utc>,
 }
@@ -51,6 +51,11 @@ impl Directory {
             Some(_) => Err(Fault::unavailable("DIRECTORY_STALE", "the principals are not known recently enough")),
             None => Err(Fault::unavailable("DIRECTORY_STALE", "the principals are not known yet")),
         }
+    }
+
+    /// Told of each new directory; that the one known is confirmed is none.
+    pub(crate) fn changes(&self) -> cell::Receiver<Option<Confirmed>> {
+        self.current.subscribe()
     }
 
     /// Whether callers can be told apart: false before the first load and once what was loaded is too old.
@@ -82,15 +87,15 @@ impl Directory {
 
     /// Notes that what is known still holds, and tells whether it is of this version.
     fn confirm(&self, version: i64, at: DateTime<Utc>) -> bool {
-        let confirmed = self.current.send_if_modified(|current| match current {
-            Some(confirmed) if confirmed.known.version == version => {
-                confirmed.at = at;
-                true
+        let mut is_known = false;
+        self.current.send_if_modified(|current| {
+            if let Some(confirmed) = current.as_mut().filter(|confirmed| confirmed.known.version == version) {
+                (confirmed.at, is_known) = (at, true);
             }
-            _ => false,
+            false
         });
         self.note_readiness(at);
-        confirmed
+        is_known
     }
 
     fn note_readiness(&self, now: DateTime<Utc>) {

@@ -67,6 +67,10 @@ pub use crate::{
     quota::Quota,
 };
 
+/// How many principals it takes to fill the gateway's places for calls under way: one that leaves its calls waiting keeps
+/// the others out of no more than its share.
+const SHARE: usize = 4;
+
 /// The gateway's name, which its peers know it by.
 pub const SERVICE: &str = "gateway";
 
@@ -75,7 +79,7 @@ pub const SERVICE: &str = "gateway";
 pub struct Settings {
     /// Whose login tokens let in. None: API keys alone do.
     pub issuer: Option<Issuer>,
-    /// How much is taken from a principal that has no number of its own. None: as much as comes.
+    /// How much is taken from a principal that has no number of its own. None: as much as comes, and at once.
     pub quota: Option<Quota>,
 }
 
@@ -88,7 +92,7 @@ pub struct Gateway {
     peers: Peers,
     directory: Directory,
     logins: Option<Logins>,
-    quotas: Quotas,
+    quota: Option<Quota>,
     /// The clocks of all services. Used on a test database only.
     suite: Coordinator,
 }
@@ -105,8 +109,8 @@ pub struct Face {
 /// Makes the gateway. It knows nobody until [`Gateway::run`] has heard from leads.
 pub fn build(clock: Clock, units: Units, identity: Identity, peers: Peers, settings: Settings) -> Gateway {
     let suite = Coordinator::new(identity.clone(), peers.clone());
-    let (logins, quotas) = (settings.issuer.map(Logins::new), Quotas::new(settings.quota));
-    Gateway { clock, units, identity, peers, directory: Directory::default(), logins, quotas, suite }
+    let (logins, quota) = (settings.issuer.map(Logins::new), settings.quota);
+    Gateway { clock, units, identity, peers, directory: Directory::default(), logins, quota, suite }
 }
 
 impl Gateway {
@@ -116,7 +120,7 @@ impl Gateway {
         let callers = Arc::new(Callers {
             directory: self.directory.clone(),
             logins: self.logins.clone(),
-            quotas: self.quotas.clone(),
+            quotas: Quotas::new(self.quota, limits.calls / SHARE),
             identity: self.identity.clone(),
         });
         let rpcs = stack(SERVICE, self.routes(callers.clone()), callers, limits);

@@ -16,7 +16,6 @@ use otdel_runtime::{
     peers::{NO_RETRY_HEADER, Peers, Rpc},
 };
 use tonic::{Code, Status, body::Body};
-use tonic_types::StatusExt as _;
 use tower::ServiceExt as _;
 
 use crate::{SERVICE, authenticator::Callers, watched::Watched};
@@ -45,7 +44,7 @@ pub(crate) async fn pass(peers: Peers, callers: Arc<Callers>, request: Request) 
         request.extensions().get::<Admitted>().map(|admitted| admitted.policy).filter(|policy| policy.streams);
     let key = request.headers().get(header::AUTHORIZATION).map(|key| (header::AUTHORIZATION, key.clone()));
     let passed = match outgoing(&peers, request) {
-        Ok((peer, request)) => peer.clone().oneshot(request).await.map_err(|status| explain(peer, status)),
+        Ok((peer, request)) => peer.clone().oneshot(request).await,
         Err(fault) => Err(fault.into_status(SERVICE)),
     };
     match passed {
@@ -90,16 +89,6 @@ fn headers(given: &HeaderMap, token: &str) -> Result<HeaderMap, Fault> {
     headers.insert(HeaderName::from_static(TOKEN_HEADER), HeaderValue::try_from(token).map_err(Fault::internal)?);
     headers.insert(HeaderName::from_static(NO_RETRY_HEADER), HeaderValue::from_static("1"));
     Ok(headers)
-}
-
-/// A service that cannot be reached is the gateway's word, not the service's.
-fn explain(peer: &Rpc, status: Status) -> Status {
-    let unreachable = status.get_details_error_info().is_some_and(|info| info.reason == "SERVICE_UNREACHABLE");
-    if !unreachable {
-        return status;
-    }
-    let text = format!("{} cannot be reached", peer.peer());
-    Fault::unavailable("SERVICE_UNREACHABLE", text).with("service", peer.peer()).into_status(SERVICE)
 }
 
 /// An answer that ends with a status even where it breaks off: without one HTTP/2 resets the stream, and the reader

@@ -11,6 +11,7 @@ use governor::{
 use http::{HeaderMap, HeaderName, HeaderValue};
 use moka::{policy::EvictionPolicy, sync::Cache};
 use otdel_runtime::fault::Fault;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tonic::Code;
 
 /// The headers that tell callers how much more is taken from them: those of the IETF's draft on rate limit header fields
@@ -23,6 +24,9 @@ pub(crate) const QUOTA_HEADERS: [HeaderName; 2] =
 /// So many principals are counted at once, some 300 bytes each. Where more call, the one that has called least recently
 /// is forgotten first, and begins anew.
 const MOST_PRINCIPALS: u64 = 100_000;
+
+/// How long who has too many calls under way is asked to wait: nobody knows when one of them will be answered.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// How many calls are taken from a principal, whatever their keys: `burst` at once, and each second `calls` more.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,7 +61,9 @@ type Limiter = RateLimiter<NotKeyed, InMemoryState, DefaultClock, StateInformati
 #[derive(Clone)]
 pub(crate) struct Quotas {
     general: Option<Quota>,
-    counted: Cache<String, Arc<(Quota, Limiter)>>,
+    /// Calls of one principal under way at once, until their answers begin.
+    at_once: usize,
+    counted: Cache<String, Arc<Counted>>,
     clock: DefaultClock,
 }
 
@@ -67,37 +73,56 @@ impl std::fmt::Debug for Quotas {
     }
 }
 
-/// What a caller is told, and why its call is not taken, if it is not.
+/// A principal's calls.
+struct Counted {
+    quota: Quota,
+    limiter: Limiter,
+    places: Arc<Semaphore>,
+}
+
+/// What a caller is told, its call's place, and why the call is not taken, if it is not.
 #[derive(Debug, Default)]
 pub(crate) struct Taken {
     pub(crate) told: HeaderMap,
     pub(crate) excess: Option<Fault>,
+    pub(crate) place: Option<OwnedSemaphorePermit>,
 }
 
 impl Quotas {
-    /// `general` is taken from every principal that has no number of its own. None: as many as come.
-    pub(crate) fn new(general: Option<Quota>) -> Self {
+    /// `general` is taken from every principal that has no number of its own. None: as many as come. From one whose calls
+    /// are counted no more are taken `at_once`.
+    pub(crate) fn new(general: Option<Quota>, at_once: usize) -> Self {
         let counted = Cache::builder().max_capacity(MOST_PRINCIPALS).eviction_policy(EvictionPolicy::lru()).build();
-        Self { general, counted, clock: DefaultClock::default() }
+        Self { general, at_once, counted, clock: DefaultClock::default() }
     }
 
     /// Takes a call from a principal with a number of calls a second of its own, or without.
     pub(crate) fn take(&self, principal: &str, own: Option<u32>) -> Taken {
         let Some(quota) = own.map_or(self.general, Quota::of) else { return Taken::default() };
-        match self.limiter(principal, quota).1.check() {
-            Ok(state) => Taken { told: told(quota, state.remaining_burst_capacity(), None), excess: None },
+        let counted = self.counted(principal, quota);
+        let told = match counted.limiter.check() {
+            Ok(state) => told(quota, state.remaining_burst_capacity(), None),
             Err(until) => {
                 let wait = until.wait_time_from(self.clock.now());
-                Taken { told: told(quota, 0, Some(wait)), excess: Some(excess(principal, quota, wait)) }
+                let text = format!("{} calls at once, and {} a second", quota.burst, quota.calls);
+                return Taken {
+                    told: told(quota, 0, Some(wait)),
+                    excess: Some(excess(principal, text, wait)),
+                    place: None,
+                };
             }
-        }
+        };
+        let place = counted.places.clone().try_acquire_owned().ok();
+        let full = || excess(principal, format!("{} calls under way", self.at_once), PAUSE);
+        Taken { told, excess: place.is_none().then(full), place }
     }
 
     /// What counts a principal's calls: anew where its number has changed.
-    fn limiter(&self, principal: &str, quota: Quota) -> Arc<(Quota, Limiter)> {
-        let fresh = || Arc::new((quota, quota.limiter()));
+    fn counted(&self, principal: &str, quota: Quota) -> Arc<Counted> {
+        let places = || Arc::new(Semaphore::new(self.at_once));
+        let fresh = || Arc::new(Counted { quota, limiter: quota.limiter(), places: places() });
         let counted = self.counted.get_with_by_ref(principal, fresh);
-        if counted.0 == quota {
+        if counted.quota == quota {
             return counted;
         }
         let counted = fresh();
@@ -122,8 +147,7 @@ fn whole_seconds(time: Duration) -> u64 {
     time.as_secs() + u64::from(time.subsec_nanos() > 0)
 }
 
-fn excess(principal: &str, quota: Quota, wait: Duration) -> Fault {
-    let text = format!("{} calls at once, and {} a second", quota.burst, quota.calls);
+fn excess(principal: &str, text: String, wait: Duration) -> Fault {
     let mut fault = Fault::new(Code::ResourceExhausted, "RATE_LIMITED", "too many calls of one principal");
     fault.retry_after = Some(wait);
     fault.exceeding(principal, text)
@@ -143,7 +167,7 @@ mod tests {
 
     #[test]
     fn a_greedy_principal_is_stopped_and_told_when_to_come_again_and_others_are_not() {
-        let quotas = Quotas::new(Some(quota(1, 3)));
+        let quotas = Quotas::new(Some(quota(1, 3)), 256);
         for left in [2, 1, 0] {
             let taken = quotas.take("principals/greedy", None);
             assert!(taken.excess.is_none());
@@ -162,19 +186,36 @@ mod tests {
 
     #[test]
     fn a_number_of_its_own_counts_before_the_general_one_and_none_is_no_limit() {
-        let quotas = Quotas::new(Some(quota(1, 1)));
+        let quotas = Quotas::new(Some(quota(1, 1)), 256);
         for _ in 0..100 {
             let taken = quotas.take("principals/import", Some(0));
             assert!(taken.excess.is_none() && taken.told.is_empty());
         }
         assert_eq!(header(&quotas.take("principals/import", Some(50)), 0), "\"principal\";q=100;w=2");
         assert!(quotas.take("principals/import", Some(2)).excess.is_none(), "a changed number counts from now on");
-        assert!(Quotas::new(None).take("principals/x", None).told.is_empty());
+        assert!(Quotas::new(None, 0).take("principals/x", None).told.is_empty());
+    }
+
+    #[test]
+    fn whose_calls_wait_for_their_answers_takes_no_more_than_its_places() {
+        let quotas = Quotas::new(Some(quota(1000, 1000)), 2);
+        let under_way = [(); 2].map(|()| quotas.take("principals/greedy", None));
+        assert!(under_way.iter().all(|taken| taken.excess.is_none()));
+        let taken = quotas.take("principals/greedy", None);
+        let excess = taken.excess.unwrap();
+        assert_eq!(
+            (excess.code, excess.reason, excess.retry_after),
+            (Code::ResourceExhausted, "RATE_LIMITED", Some(PAUSE))
+        );
+        assert!(quotas.take("principals/other", None).excess.is_none());
+        drop(under_way);
+        assert!(quotas.take("principals/greedy", None).excess.is_none());
+        assert!((0..9).all(|_| quotas.take("principals/import", Some(0)).excess.is_none()), "as many as come");
     }
 
     #[test]
     fn however_many_call_no_more_are_remembered_than_there_is_room_for() {
-        let mut quotas = Quotas::new(Some(quota(1, 1)));
+        let mut quotas = Quotas::new(Some(quota(1, 1)), 256);
         quotas.counted = Cache::builder().max_capacity(10).eviction_policy(EvictionPolicy::lru()).build();
         for one in 0..1000 {
             quotas.take(&format!("principals/{one}"), None);

@@ -16,7 +16,8 @@ use tonic::{Code, Status};
 
 use crate::{SERVICE, authenticator::Callers};
 
-/// How often: a change of rights works on streams as soon as on calls.
+/// How often where no right has changed: keys and login tokens end by themselves. A change of the directory is looked at as
+/// soon as it is known. Either works when the reader takes its next message.
 const AGAIN_EVERY: Duration = Duration::from_secs(5);
 
 /// An answer that ends with a refusal once its caller would no longer be let in.
@@ -35,8 +36,12 @@ impl<B> Watched<B> {
 
 /// Ends when the caller would no longer be let in. That nobody can be told apart for a while is no reason.
 async fn until_out(callers: Arc<Callers>, headers: HeaderMap, policy: &'static Policy) -> Fault {
+    let mut changes = callers.directory.changes();
     loop {
-        pause(AGAIN_EVERY).await;
+        tokio::select! {
+            () = pause(AGAIN_EVERY) => {}
+            _ = changes.changed() => {}
+        }
         match callers.find(&headers).await {
             Ok((pass, _)) if policy.admits(&pass.principal) => {}
             Ok(_) => return policy.denied(),

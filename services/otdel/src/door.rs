@@ -26,7 +26,7 @@ pub struct DoorArgs {
     /// The authorities (PEM) that sign the certificate of --oidc-jwks-url [default: those that browsers believe]
     #[arg(long, env = "OTDEL_OIDC_CA", value_name = "FILE")]
     pub oidc_ca: Option<PathBuf>,
-    /// How many calls are taken from one principal, such as `200/s`; 0: as many as come. A principal's own
+    /// How many calls each gateway takes from one principal, such as `200/s`; 0: as many as come. A principal's own
     /// `calls_per_second` counts before it
     #[arg(long, env = "OTDEL_RATE_LIMIT", default_value = "200/s", value_name = "N/s")]
     pub rate_limit: Rate,

@@ -13,7 +13,7 @@ use otdel_runtime::{
     faults::Faults,
     peers::{ClientTls, HostPort, Hub, Peers, Rpc},
     server::{self, Drain, Health, Kind, Limits, Listener, Serve, ServerTls, Serving, Shutdown},
-    service::{Running, Service},
+    service::{self, Running, Service},
     telemetry::Telemetry,
     vitals,
 };
@@ -209,8 +209,11 @@ impl Node {
         self.tasks.spawn(vitals::report(otdel_gateway::SERVICE, units.clone(), Vec::new(), self.probes.clone()));
         self.units.insert(0, units);
         self.tasks.spawn(publish_readiness(gateway.readiness(), health.clone(), self.probes.clone()));
-        let stop = self.workers.clone();
-        self.tasks.spawn(async move { gateway.run(stop).await });
+        let run = move |stop| {
+            let gateway = gateway.clone();
+            async move { gateway.run(stop).await }
+        };
+        self.tasks.spawn(service::keep(otdel_gateway::SERVICE, "directory", self.workers.clone(), run));
         self.health.push(health);
         Ok(())
     }

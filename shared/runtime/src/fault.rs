@@ -14,6 +14,9 @@ pub trait Explain: StdError + Send + Sync + 'static {
     fn explain(&self) -> Fault;
 }
 
+/// The longest sentence of a refusal, in bytes. It stands in two headers, and may repeat what the caller wrote.
+const LONGEST_TEXT: usize = 512;
+
 /// A refusal as the caller sees it: a code, a stable reason, a sentence and what the reason needs to be acted upon.
 #[derive(Clone, Debug)]
 pub struct Fault {
@@ -25,7 +28,7 @@ pub struct Fault {
     pub text: String,
     /// What the reason's comment in the proto promises.
     pub metadata: HashMap<String, String>,
-    /// Wrong fields, all of them.
+    /// Wrong fields, as many as a refusal tells.
     pub violations: Violations,
     /// Unfulfilled preconditions, all of them: what, and why.
     pub preconditions: Vec<(String, String)>,
@@ -53,11 +56,12 @@ impl Fault {
         }
     }
 
-    /// `INVALID_ARGUMENT` with every wrong field.
+    /// `INVALID_ARGUMENT` with every wrong field, or with the first ones and metadata `left_out`, the number of the rest.
     pub fn fields(violations: &Violations) -> Self {
         let mut fault = Self::new(Code::InvalidArgument, "INVALID_FIELDS", violations);
-        fault.violations = violations.clone();
-        fault
+        let (told, left_out) = violations.told();
+        fault.violations = Violations(told.to_vec());
+        if left_out == 0 { fault } else { fault.with("left_out", left_out) }
     }
 
     /// UNAVAILABLE: nothing happened, or it is not known whether it did; the same request may be sent again at once.
@@ -121,7 +125,11 @@ impl Fault {
     }
 
     /// The gRPC status, with `google.rpc` details under the service's domain, such as `leads.otdel`.
-    pub fn into_status(self, service: &str) -> Status {
+    ///
+    /// All of it travels in headers. What is longer than the other end takes resets the call; from a service, it can end
+    /// the connection over which the gateway asks for everybody.
+    pub fn into_status(mut self, service: &str) -> Status {
+        self.text.truncate(self.text.floor_char_boundary(LONGEST_TEXT));
         let mut details = ErrorDetails::with_error_info(self.reason, format!("{service}.otdel"), self.metadata);
         for violation in &self.violations.0 {
             details.add_bad_request_violation(&violation.field, &violation.text);
@@ -160,5 +168,37 @@ impl From<sqlx::Error> for Fault {
 impl Explain for Fault {
     fn explain(&self) -> Fault {
         self.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What HTTP/2 counts for the headers of a refusal.
+    fn weight(fault: Fault) -> usize {
+        let headers = fault.into_status("reporting").into_http::<()>().into_parts().0.headers;
+        headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 32).sum()
+    }
+
+    #[test]
+    fn a_refusal_leaves_room_for_other_headers_in_8_kib_whatever_is_wrong() {
+        let mut wrong = Violations::default();
+        for at in 0..10_000 {
+            wrong.add(format!("lines[{at}].vat_rate"), "must be given");
+        }
+        let told = weight(Fault::fields(&wrong));
+        assert!((5 * 1024..7 * 1024).contains(&told), "{told}");
+        let mut letters = Violations::default();
+        for _ in 0..10_000 {
+            letters.add("x", "y");
+        }
+        let mut long = Violations::default();
+        long.add("поле".repeat(1000), "такого нет");
+        let text = Fault::new(Code::InvalidArgument, "MALFORMED_REQUEST", "ё".repeat(100_000));
+        for heavy in [Fault::fields(&letters), Fault::fields(&long), text] {
+            let weight = weight(heavy);
+            assert!(weight < 7 * 1024, "{weight}");
+        }
     }
 }

@@ -7,6 +7,9 @@ use prost_types::FieldMask;
 
 use crate::{auth::DESCRIPTORS, violations::Violations};
 
+/// The most paths that a mask has.
+const MOST_PATHS: usize = 100;
+
 /// Every field that may be changed.
 const WILDCARD: &str = "*";
 
@@ -47,6 +50,10 @@ pub fn fields<M: prost::Message + prost::Name>(
     match mask.map(|mask| mask.paths.as_slice()) {
         None | Some([]) => filled_in(descriptor, resource),
         Some([all]) if all == WILDCARD => mutable(&descriptor).map(|field| field.name().to_owned()).collect(),
+        Some(paths) if paths.len() > MOST_PATHS => {
+            wrong.add(field, format_args!("must not name more than {MOST_PATHS} fields"));
+            Fields::default()
+        }
         Some(paths) => paths.iter().filter(|path| is_taken(wrong, field, &descriptor, path)).cloned().collect(),
     }
 }

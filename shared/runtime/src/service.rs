@@ -86,9 +86,6 @@ pub struct Running {
     followings: Vec<Following>,
 }
 
-/// The pause before a loop that panicked begins again.
-const PAUSE: Duration = Duration::from_secs(1);
-
 impl Running {
     /// Stops, and waits until the last transaction of every loop has ended.
     pub async fn stop(self) {
@@ -103,22 +100,55 @@ impl Running {
         }
     }
 
-    /// Runs a loop until it is stopped. One that panics begins again: without it the service would answer and yet do
-    /// nothing by itself any more.
     fn keep<W>(&self, name: &'static str, make: impl Fn(CancellationToken) -> W + Send + 'static)
     where
         W: Future<Output = ()> + Send + 'static,
     {
-        let (service, stop) = (self.service, self.stop.clone());
-        let panics = metrics::counter!("otdel_task_panics_total", "service" => service, "task" => name);
-        // A panic is then seen as a step from 0.
-        panics.increment(0);
-        self.tasks.spawn(async move {
-            while let Err(panic) = tokio::spawn(make(stop.clone())).await {
-                tracing::error!(service, task = name, %panic, "task panicked, beginning again");
-                panics.increment(1);
-                stop.run_until_cancelled(clock::pause(PAUSE)).await;
-            }
-        });
+        self.tasks.spawn(keep(self.service, name, self.stop.clone(), make));
+    }
+}
+
+/// The pause before a loop that panicked begins again.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Runs a loop until it is stopped. One that panics begins again: without it the service would answer and yet do nothing
+/// by itself any more.
+pub fn keep<W>(
+    service: &'static str,
+    name: &'static str,
+    stop: CancellationToken,
+    make: impl Fn(CancellationToken) -> W + Send + 'static,
+) -> impl Future<Output = ()> + Send
+where
+    W: Future<Output = ()> + Send + 'static,
+{
+    let panics = metrics::counter!("otdel_task_panics_total", "service" => service, "task" => name);
+    // A panic is then seen as a step from 0.
+    panics.increment(0);
+    async move {
+        while let Err(panic) = tokio::spawn(make(stop.clone())).await {
+            tracing::error!(service, task = name, %panic, "task panicked, beginning again");
+            panics.increment(1);
+            stop.run_until_cancelled(clock::pause(PAUSE)).await;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use super::*;
+
+    #[tokio::test]
+    async fn a_loop_that_panics_begins_again() {
+        let begun = Arc::new(AtomicUsize::new(0));
+        let count = begun.clone();
+        let make = move |_| {
+            let before = count.fetch_add(1, Ordering::Relaxed);
+            async move { assert!(before > 0, "the first time") }
+        };
+        keep("leads", "test", CancellationToken::new(), make).await;
+        assert_eq!(begun.load(Ordering::Relaxed), 2);
     }
 }

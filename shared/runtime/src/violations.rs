@@ -21,14 +21,28 @@ pub struct Violation {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Violations(pub Vec<Violation>);
 
+/// How much of them a refusal tells, in bytes: a refusal travels in headers, of which gRPC's clients take 8 KiB, and in
+/// base64 this much is 6 KiB. Some hundred violations fit.
+const MOST_TOLD: usize = 4 * 1024;
+
+/// What a violation takes beside its words: tags and lengths.
+const FRAME: usize = 8;
+
+/// How long a list of fields in a sentence is at most, in bytes.
+const LONGEST_LIST: usize = 256;
+
 impl fmt::Display for Violations {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_slice() {
-            [one] => write!(f, "{}: {}", one.field, one.text),
-            all => {
-                let fields: Vec<_> = all.iter().map(|violation| violation.field.as_str()).collect();
-                write!(f, "{} fields are wrong: {}", all.len(), fields.join(", "))
-            }
+        let all = match self.0.as_slice() {
+            [one] => return write!(f, "{}: {}", one.field, one.text),
+            all => all,
+        };
+        let fields: Vec<_> = all.iter().map(|violation| violation.field.as_str()).collect();
+        let named = fitting(fields.iter().map(|field| field.len()), LONGEST_LIST);
+        write!(f, "{} fields are wrong: {}", all.len(), fields[..named].join(", "))?;
+        match all.len() - named {
+            0 => Ok(()),
+            more => write!(f, " and {more} more"),
         }
     }
 }
@@ -43,7 +57,23 @@ const LONGEST_TEXT: usize = 10_000;
 pub const MOST_MINOR_UNITS: u64 = 10_000_000_000_000;
 const _: () = assert!(MOST_MINOR_UNITS <= i64::MAX.unsigned_abs() / 900_000);
 
+/// How many things of these sizes there is room for, one after the other.
+fn fitting(sizes: impl Iterator<Item = usize>, room: usize) -> usize {
+    let sums = sizes.scan(0, |sum, size| {
+        *sum += size;
+        Some(*sum)
+    });
+    sums.take_while(|sum| *sum <= room).count()
+}
+
 impl Violations {
+    /// The first ones, as many as a refusal has room for, and how many it leaves out.
+    pub(crate) fn told(&self) -> (&[Violation], usize) {
+        let sizes = self.0.iter().map(|violation| violation.field.len() + violation.text.len() + FRAME);
+        let (told, left_out) = self.0.split_at(fitting(sizes, MOST_TOLD));
+        (told, left_out.len())
+    }
+
     /// Notes that a field is wrong.
     pub fn add(&mut self, field: impl Into<String>, text: impl fmt::Display) {
         self.0.push(Violation { field: field.into(), text: text.to_string() });
@@ -235,5 +265,38 @@ impl Violations {
     /// Nothing, or all that was noted.
     pub fn into_result(self) -> Result<(), Self> {
         if self.0.is_empty() { Ok(()) } else { Err(self) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wrong(many: usize) -> Violations {
+        let of = |at| Violation { field: format!("lines[{at}].vat_rate"), text: "must be given".into() };
+        Violations((0..many).map(of).collect())
+    }
+
+    #[test]
+    fn a_sentence_names_the_first_fields_and_counts_the_rest() {
+        assert_eq!(wrong(1).to_string(), "lines[0].vat_rate: must be given");
+        assert_eq!(wrong(2).to_string(), "2 fields are wrong: lines[0].vat_rate, lines[1].vat_rate");
+        let text = wrong(1000).to_string();
+        assert!(
+            text.starts_with("1000 fields are wrong: lines[0].vat_rate, ") && text.ends_with(" and 986 more"),
+            "{text}"
+        );
+    }
+
+    #[test]
+    fn what_is_told_fits_and_the_rest_is_counted() {
+        assert_eq!(wrong(100).told(), (wrong(100).0.as_slice(), 0));
+        let all = wrong(1000);
+        let (told, left_out) = all.told();
+        assert_eq!(told.len() + left_out, 1000);
+        assert!((100..150).contains(&told.len()), "{}", told.len());
+        let mut long = Violations::default();
+        long.add("x".repeat(MOST_TOLD), "is no field");
+        assert_eq!(long.told(), ([].as_slice(), 1));
     }
 }

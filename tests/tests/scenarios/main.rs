@@ -19,6 +19,7 @@ mod ledger;
 mod load;
 mod logins;
 mod metrics;
+mod neighbours;
 mod olist;
 mod operators;
 mod owasp;

@@ -31,6 +31,7 @@ use otdel_runtime::{
     server::{MAX_REQUEST, asked_timeout},
 };
 use prost::Message as _;
+use tokio::time::Instant;
 use tonic::{Code, Status};
 use tower::ServiceExt as _;
 
@@ -75,10 +76,11 @@ impl Json {
         let (head, body) = call.into_parts();
         match self.table.find(&head.method, head.uri.path()) {
             Found::Route(route, bindings) => {
-                // Who wants the first answer by some time does not get it later because it was waited for.
-                let patience = asked_timeout(&head.headers).map_or(FIRST_MESSAGE, |time| FIRST_MESSAGE.min(time / 2));
+                // Who wants the first answer by some time does not get it later because its first message was waited for.
+                let half_time = asked_timeout(&head.headers).and_then(|time| Instant::now().checked_add(time / 2));
                 let Ok(answer) = self.rpcs.oneshot(as_grpc(route.clone(), bindings, head, body)).await;
-                response::of_answer(answer, route, patience).await
+                let patience = Instant::now() + FIRST_MESSAGE;
+                response::of_answer(answer, route, half_time.map_or(patience, |at| at.min(patience))).await
             }
             Found::OtherVerbs(verbs) => not_allowed(&verbs),
             Found::Nothing => refuse(Fault::new(Code::NotFound, "NO_SUCH_PATH", "no RPC is called under this path")),

@@ -78,14 +78,14 @@ fn no_body(descriptor: MessageDescriptor, body: &[u8]) -> Result<DynamicMessage,
     Err(malformed("this call takes no body: its fields belong into the query"))
 }
 
-/// What is wrong, without the value that is wrong: a refusal carries no personal data.
+/// What is wrong, without the value that is wrong: a refusal carries no personal data. The value may hold anything, also
+/// what looks like its end: the last one is it.
 fn without_values(text: &str) -> String {
     if let Some(value) = text.strip_prefix("unrecognized enum value ") {
-        // The value may hold anything, also what looks like its end: the last one is it.
         let place = value.rfind("' at line ").map_or("", |end| &value[end + 1..]);
         return format!("unrecognized enum value{place}");
     }
-    match text.find(", expected ") {
+    match text.rfind(", expected ") {
         Some(at) if text.starts_with("invalid ") => text[at + 2..].to_owned(),
         _ => text.to_owned(),
     }
@@ -261,6 +261,8 @@ mod tests {
         assert!(told("[]").contains("expected"));
         assert!(told("{} {}").contains("trailing"));
         let text = told(r#"{"amount": "+79991234567"}"#);
+        assert!(text.contains("expected") && !text.contains("+7999"), "{text}");
+        let text = told(r#"{"amount": "a, expected +79991234567"}"#);
         assert!(text.contains("expected") && !text.contains("+7999"), "{text}");
         let body = r#"{"reason": "+7999' at line 1"}"#;
         let text = asked(&Method::POST, "/v1/leads/7:close", body).unwrap_err().text;

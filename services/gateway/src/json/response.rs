@@ -9,7 +9,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, header};
 use otdel_runtime::{call::tell, fault::Fault, server::REQUEST_ID_HEADER};
 use prost_reflect::{DynamicMessage, MessageDescriptor};
 use serde::Serialize;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout_at};
 use tonic::{Code, Status};
 use uuid::Uuid;
 
@@ -26,15 +26,13 @@ const RETURNED: [HeaderName; 1] = [HeaderName::from_static(REQUEST_ID_HEADER)];
 /// status. Our feeds answer at once, if only that there is nothing yet.
 pub(crate) const FIRST_MESSAGE: Duration = Duration::from_secs(1);
 
-/// The answer to a call that reached the RPCs: its message, its stream, or its refusal. `patience` is how long a stream
-/// may wait for its first message before it begins.
-pub(crate) async fn of_answer(response: Response, route: &Route, patience: Duration) -> Response {
+/// The answer to a call that reached the RPCs: its message, its stream, or its refusal. A stream begins at `latest`,
+/// whether its first message is there or not.
+pub(crate) async fn of_answer(response: Response, route: &Route, latest: Instant) -> Response {
     let (head, body) = response.into_parts();
     let message = route.method.output();
     let answer = match Messages::of(&head.headers, body) {
-        Ok(messages) if route.method.is_server_streaming() => {
-            stream_of(messages, message, &head.headers, patience).await
-        }
+        Ok(messages) if route.method.is_server_streaming() => stream_of(messages, message, &head.headers, latest).await,
         Ok(messages) => single_of(messages, &message).await,
         Err(refusal) => Err(refusal),
     };
@@ -47,16 +45,17 @@ pub(crate) async fn of_answer(response: Response, route: &Route, patience: Durat
     answer
 }
 
-/// A refusal before any RPC was found: no layer has seen the call, so it is logged, counted and named here.
+/// A refusal before any RPC was found: no layer has seen the call, so it is logged, counted and named here. Whoever
+/// reaches the port gets one, and must not be able to fill the log.
 pub(crate) fn of_stranger(fault: Fault) -> Response {
     let id = Uuid::now_v7().to_string();
-    let span = tracing::info_span!("json", rpc.id = id);
+    tracing::debug!(rpc.id = id, reason = fault.reason, "call refused");
+    metrics::counter!("otdel_refusals_total", "service" => SERVICE, "reason" => fault.reason).increment(1);
     let mut headers = HeaderMap::new();
     if let Ok(id) = HeaderValue::try_from(id) {
         headers.insert(HeaderName::from_static(REQUEST_ID_HEADER), id);
     }
-    let status = span.in_scope(|| tell(SERVICE, &fault));
-    let mut response = Problem::of(&status, &headers).into_response();
+    let mut response = Problem::of(&fault.into_status(SERVICE), &headers).into_response();
     response.headers_mut().extend(headers);
     response
 }
@@ -75,9 +74,9 @@ async fn stream_of(
     mut messages: Messages,
     descriptor: MessageDescriptor,
     headers: &HeaderMap,
-    patience: Duration,
+    latest: Instant,
 ) -> Result<Response, Status> {
-    let first = timeout(patience, messages.next()).await.ok().flatten().transpose()?;
+    let first = timeout_at(latest, messages.next()).await.ok().flatten().transpose()?;
     let lines = Lines { first, messages, descriptor, headers: headers.clone() };
     let lines = stream::unfold(lines, async |mut lines| Some((Ok::<_, Status>(lines.next().await?), lines)));
     Ok(with_body(NDJSON, Body::from_stream(lines)))

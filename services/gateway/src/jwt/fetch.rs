@@ -12,8 +12,7 @@ use hyper_util::{
 };
 use rustls::{ClientConfig, RootCertStore, crypto::ring, pki_types::CertificateDer};
 
-/// The longest key set: issuers' have some kilobytes.
-pub(super) const LONGEST: usize = 256 * 1024;
+use super::keys::LONGEST;
 
 /// How long an issuer may take for all of it.
 const PATIENCE: Duration = Duration::from_secs(5);

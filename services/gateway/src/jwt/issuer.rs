@@ -80,10 +80,11 @@ impl KeySource {
         Ok(Self::Web { url, authorities })
     }
 
-    /// A file, which must hold a key set from the start: nobody else would put one there.
+    /// A file, which must hold a key from the start: nobody else would put one there.
     pub fn file(path: &Path) -> Result<Self, BadIssuer> {
         let json = fs::read(path).map_err(|error| BadIssuer::File(path.to_owned(), error))?;
-        keys::read(&json).map_err(|error| BadIssuer::Keys(path.to_owned(), error))?;
+        let keys = keys::read(&json).and_then(|keys| if keys.is_empty() { Err(BadKeySet::Useless) } else { Ok(keys) });
+        keys.map_err(|error| BadIssuer::Keys(path.to_owned(), error))?;
         Ok(Self::File(path.to_owned()))
     }
 }

@@ -8,6 +8,9 @@ use jsonwebtoken::{
 };
 use serde::Deserialize;
 
+/// The longest set, in bytes: issuers' have some kilobytes.
+pub(super) const LONGEST: usize = 256 * 1024;
+
 /// The most keys that a set has: issuers have one or two for each client at most.
 const MOST_KEYS: usize = 100;
 
@@ -27,9 +30,12 @@ pub enum BadKeySet {
     /// It is no JSON, or has no list of keys.
     #[error("it is not a JSON Web Key Set: {0}")]
     Malformed(#[from] serde_json::Error),
+    /// It is longer than any set is.
+    #[error("it is longer than 256 KiB")]
+    Long,
     /// No token could be judged by it.
-    #[error("none of its {0} keys is named by `kid` and for EdDSA, ES256 or RS256 signatures")]
-    Useless(usize),
+    #[error("none of its keys is named by `kid` and for EdDSA, ES256 or RS256 signatures")]
+    Useless,
 }
 
 #[derive(Deserialize)]
@@ -37,14 +43,18 @@ struct Set {
     keys: Vec<serde_json::Value>,
 }
 
-/// Reads a set. Keys that are for something else are left out: issuers publish those for encryption beside them.
+/// Reads a set. Keys that are for something else are left out: issuers publish those for encryption beside them. One
+/// without any key is a word too: the issuer has taken all of them back.
 pub(super) fn read(json: &[u8]) -> Result<Keys, BadKeySet> {
+    if json.len() > LONGEST {
+        return Err(BadKeySet::Long);
+    }
     let set: Set = serde_json::from_slice(json)?;
-    let (given, mut keys) = (set.keys.len(), Keys::new());
+    let mut keys = Keys::new();
     for (id, key) in set.keys.into_iter().take(MOST_KEYS).filter_map(key) {
         keys.entry(id).or_insert_with(|| Arc::new(key));
     }
-    if keys.is_empty() { Err(BadKeySet::Useless(given)) } else { Ok(keys) }
+    Ok(keys)
 }
 
 fn key(json: serde_json::Value) -> Option<(String, Key)> {
@@ -121,10 +131,12 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_set_or_has_no_use_is_refused() {
+    fn what_is_no_set_is_refused_and_an_empty_one_is_a_set() {
         for bad in ["", "[]", "{}", "{\"keys\": 7}", "<html>"] {
             assert!(matches!(read(bad.as_bytes()), Err(BadKeySet::Malformed(_))), "{bad}");
         }
-        assert!(matches!(read(b"{\"keys\": []}"), Err(BadKeySet::Useless(0))));
+        let long = format!("{{\"keys\": []{}}}", " ".repeat(LONGEST));
+        assert!(matches!(read(long.as_bytes()), Err(BadKeySet::Long)));
+        assert!(read(b"{\"keys\": []}").unwrap().is_empty());
     }
 }

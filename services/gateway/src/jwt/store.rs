@@ -1,17 +1,15 @@
 //! The issuer's keys, kept.
 
 use std::{
-    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
-use bytes::Bytes;
 use otdel_runtime::{clock::pause, fault::Fault};
 use tokio::{sync::Semaphore, time::Instant};
 
 use super::{
-    fetch::{Fetch, LONGEST, NotFetched},
+    fetch::{Fetch, NotFetched},
     issuer::KeySource,
     keys::{self, BadKeySet, Key, Keys},
 };
@@ -52,8 +50,6 @@ enum NotLoaded {
     Web(#[from] NotFetched),
     #[error("the file cannot be read: {0}")]
     File(#[from] std::io::Error),
-    #[error("the file is longer than 256 KiB")]
-    Long,
     #[error("certificates cannot be used: {0}")]
     Tls(#[from] rustls::Error),
     #[error(transparent)]
@@ -116,6 +112,9 @@ impl KeyStore {
         *tried = Some(now);
         match self.load().await {
             Ok(keys) => {
+                if keys.is_empty() {
+                    tracing::error!("the issuer has no key that is of use: no login token lets in");
+                }
                 tracing::debug!(keys = keys.len(), "issuer's keys loaded");
                 let loaded = Loaded { keys: Arc::new(keys), at: now };
                 *self.loaded.lock().unwrap_or_else(PoisonError::into_inner) = Some(loaded);
@@ -129,13 +128,8 @@ impl KeyStore {
     async fn load(&self) -> Result<Keys, NotLoaded> {
         let json = match &self.source {
             KeySource::Web { url, authorities } => Fetch::new(url.clone(), authorities)?.get().await?,
-            KeySource::File(path) => read(path).await?,
+            KeySource::File(path) => tokio::fs::read(path).await?.into(),
         };
         Ok(keys::read(&json)?)
     }
-}
-
-async fn read(path: &Path) -> Result<Bytes, NotLoaded> {
-    let json = tokio::fs::read(path).await?;
-    if json.len() > LONGEST { Err(NotLoaded::Long) } else { Ok(json.into()) }
 }

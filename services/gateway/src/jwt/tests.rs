@@ -180,6 +180,17 @@ async fn a_new_key_is_found_and_asked_for_no_more_often_than_every_ten_seconds()
 }
 
 #[tokio::test]
+async fn who_takes_back_the_last_key_lets_nobody_in() {
+    let ed = Ed::new("ed");
+    let published = Published::new(&[ed.jwk()]);
+    let (keys, start) = (published.logins().keys, Instant::now());
+    assert!(keys.find_at("ed", start).await.unwrap().is_some());
+    published.publish(&[]);
+    assert!(keys.find_at("other", start + Duration::from_secs(10)).await.unwrap().is_none());
+    assert!(keys.find_at("ed", start + Duration::from_secs(10)).await.unwrap().is_none());
+}
+
+#[tokio::test]
 async fn what_was_known_last_is_good_for_an_hour_and_then_nobody_can_be_judged() {
     let ed = Ed::new("ed");
     let published = Published::new(&[ed.jwk()]);

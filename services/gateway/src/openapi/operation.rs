@@ -54,13 +54,12 @@ fn of_path(parameter: &Parameter, request: &MessageDescriptor) -> Value {
     } else {
         text.to_owned()
     };
-    let schema = json!({"type": "string"});
     json!({
         "name": parameter.name,
         "in": "path",
         "required": true,
         "description": text,
-        "schema": schema,
+        "schema": {"type": "string"},
         "example": example::ID,
     })
 }
@@ -108,11 +107,8 @@ fn responses(route: &Route, schemas: &mut Schemas) -> Value {
     responses.insert("200".to_owned(), json!({"description": text, "content": {form: {"schema": schema}}}));
     let service = service_of(route);
     for status in refusals::of_service(service).into_keys() {
-        // Whoever goes by this document calls with the right method.
-        if status != 405 {
-            let name = format!("{service}.{status}");
-            responses.insert(status.to_string(), json!({"$ref": format!("#/components/responses/{name}")}));
-        }
+        let name = format!("{service}.{status}");
+        responses.insert(status.to_string(), json!({"$ref": format!("#/components/responses/{name}")}));
     }
     let text = "Another refusal.";
     responses

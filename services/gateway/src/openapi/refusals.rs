@@ -45,7 +45,7 @@ pub(super) fn problem() -> Value {
                 "additionalProperties": {"type": "string"},
                 "description": "What the reason needs to be acted upon.",
             },
-            "violations": each("Every wrong field.", &[
+            "violations": each("Every wrong field, or the first ones: then `left_out` in `metadata` counts the rest.", &[
                 ("field", "The field's path, in the words of the proto, such as `lines[2].unit_price`."),
                 ("description", "What is wrong with it."),
                 ("reason", "Why, in a word, where there is one."),
@@ -89,6 +89,8 @@ pub(super) fn of_service(service: &str) -> BTreeMap<u16, Value> {
             by_status.entry(status).or_default().entry(&reason.name).or_insert(reason);
         }
     }
+    // Whoever goes by this document calls with the right method.
+    by_status.remove(&405);
     by_status.into_iter().map(|(status, reasons)| (status, response(status, &reasons))).collect()
 }
 

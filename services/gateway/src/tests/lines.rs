@@ -10,6 +10,7 @@ use otdel_api::{
     leads::{Role, SubscribeRequest, SubscribeResponse, subscribe_response::Item},
 };
 use otdel_runtime::{
+    clock::pause,
     fault::Fault,
     server::{Drain, Kind, Listener, Serve, Shutdown, serve, shut_down},
 };
@@ -140,12 +141,33 @@ async fn what_is_refused_before_the_first_message_is_a_problem_with_its_status()
 async fn a_stream_with_nothing_to_say_yet_begins_within_the_time_that_its_reader_gives() {
     let auditor = Somebody::with_role(Role::Auditor);
     let (world, send) = feed(&auditor).await;
-    let request = Request::get(PATH).header(header::AUTHORIZATION, auditor.bearer()).header("grpc-timeout", "200m");
-    let answer = world.router.clone().oneshot(request.body(Body::empty()).unwrap());
-    let mut response = sure(timeout(Duration::from_millis(200), answer).await.expect("it begins in time"));
+    let mut response = begin(&world, &auditor).await;
     assert_eq!(response.status(), StatusCode::OK);
     send.send(Ok(caught_up(3))).unwrap();
     assert!(next(&mut response).await.unwrap().contains("caughtUp"), "what came late is not lost");
+}
+
+#[tokio::test]
+async fn the_time_that_a_service_takes_to_begin_is_part_of_it() {
+    let auditor = Somebody::with_role(Role::Auditor);
+    let world = World::with(&[&auditor]).await;
+    let late = axum::routing::post(async || {
+        pause(TIME.mul_f32(0.6)).await;
+        let silent = Body::from_stream(tokio_stream::pending::<Result<&[u8], Status>>());
+        Response::builder().header(header::CONTENT_TYPE, "application/grpc").body(silent).unwrap()
+    });
+    world.open("leads", Router::new().route(SUBSCRIBE, late));
+    let response = begin(&world, &auditor).await;
+    assert_eq!(response.headers()[header::CONTENT_TYPE], "application/x-ndjson");
+}
+
+/// What a reader gives, which is too little for both waits after one another.
+const TIME: Duration = Duration::from_secs(2);
+
+async fn begin(world: &World, reader: &Somebody) -> Response {
+    let request = Request::get(PATH).header(header::AUTHORIZATION, reader.bearer()).header("grpc-timeout", "2S");
+    let answer = world.router.clone().oneshot(request.body(Body::empty()).unwrap());
+    sure(timeout(TIME, answer).await.expect("it begins in time"))
 }
 
 #[tokio::test]

@@ -13,7 +13,7 @@ use otdel_api::{
 };
 use otdel_runtime::fault::Fault;
 use tokio::sync::mpsc;
-use tokio_stream::wrappers::UnboundedReceiverStream;
+use tokio_stream::{StreamExt as _, wrappers::UnboundedReceiverStream};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 use tower::ServiceExt as _;
@@ -95,6 +95,32 @@ async fn a_stream_goes_through_message_by_message() {
 }
 
 #[tokio::test]
+async fn a_stream_ends_at_once_where_a_new_directory_no_longer_lets_its_reader_in() {
+    let auditor = Somebody::with_role(Role::Auditor);
+    let head = leads::DirectoryPrincipal { roles: vec![Role::HeadOfDepartment.into()], ..auditor.as_principal() };
+    for (principals, refused) in [
+        (vec![head], (Code::PermissionDenied, "PERMISSION_DENIED")),
+        (vec![], (Code::Unauthenticated, "UNAUTHENTICATED")),
+    ] {
+        let world = World::with(&[&auditor]).await;
+        let subscribe = |_: Asked<leads::SubscribeRequest>| {
+            let first = tokio_stream::once(Ok::<_, Status>(leads::SubscribeResponse::default()));
+            first.chain(tokio_stream::pending())
+        };
+        world.open("leads", Router::new().route(SUBSCRIBE, streaming(subscribe)));
+        let ask = auditor.asks(leads::SubscribeRequest::default());
+        let mut events = LeadEventServiceClient::new(world.router.clone()).subscribe(ask).await.unwrap().into_inner();
+        assert!(events.message().await.unwrap().is_some());
+        let keys = vec![auditor.as_key()];
+        world.directory.send_replace(leads::WatchDirectoryResponse { version: 2, principals, keys, unchanged: false });
+        // Sooner than it would be looked at again by itself.
+        let ended = tokio::time::timeout(Duration::from_secs(3), events.message()).await.expect("it ends");
+        let ended = told(&ended.unwrap_err());
+        assert_eq!((ended.0, ended.1.as_str(), ended.2.as_str()), (refused.0, refused.1, "gateway.otdel"));
+    }
+}
+
+#[tokio::test]
 async fn a_stream_that_breaks_off_ends_with_a_word_about_it() {
     let auditor = Somebody::with_role(Role::Auditor);
     let world = World::with(&[&auditor]).await;
@@ -108,7 +134,7 @@ async fn a_stream_that_breaks_off_ends_with_a_word_about_it() {
     let mut events = LeadEventServiceClient::new(world.router.clone()).subscribe(ask).await.unwrap().into_inner();
     assert!(events.message().await.unwrap().is_some());
     let broken = events.message().await.unwrap_err();
-    assert_eq!((broken.code(), told(&broken).1.as_str()), (Code::Unavailable, "SERVICE_UNREACHABLE"));
+    assert_eq!(told(&broken), (Code::Unavailable, "SERVICE_UNREACHABLE".into(), "gateway.otdel".into()));
 }
 
 #[tokio::test]

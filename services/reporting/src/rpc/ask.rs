@@ -9,6 +9,18 @@ use crate::{
     workers::SOURCES,
 };
 
+/// The most entries of a repeated field that are looked at.
+const MOST: usize = 100;
+
+/// Notes a field that has more entries than are looked at.
+fn bounded<'a, T>(wrong: &mut Violations, field: &str, entries: &'a [T]) -> Option<&'a [T]> {
+    if entries.len() > MOST {
+        wrong.add(field, format_args!("must not have more than {MOST} entries"));
+        return None;
+    }
+    Some(entries)
+}
+
 /// The filter of a report; absent: everything.
 pub(super) fn filter(wrong: &mut Violations, filter: Option<&pb::Filter>) -> Option<Filter> {
     let Some(filter) = filter else { return Some(Filter::default()) };
@@ -32,7 +44,7 @@ fn month(wrong: &mut Violations, field: &str, text: &str) -> Option<Month> {
 /// What a report is to count by, each at most once.
 pub(super) fn dimensions(wrong: &mut Violations, asked: &[i32]) -> Option<Dimensions> {
     let (mut dimensions, before) = (Dimensions::default(), wrong.0.len());
-    for (index, value) in asked.iter().enumerate() {
+    for (index, value) in bounded(wrong, "dimensions", asked)?.iter().enumerate() {
         let field = format!("dimensions[{index}]");
         let Some(dimension) = wrong.choice(&field, *value).and_then(dimension) else { continue };
         if !dimensions.add(dimension) {
@@ -54,7 +66,7 @@ fn dimension(dimension: pb::Dimension) -> Option<Dimension> {
 /// The changes that an answer must include. Looked at here so that wrong ones are told together with other wrong fields.
 pub(super) fn at_least(wrong: &mut Violations, changes: &[String]) -> Option<()> {
     let before = wrong.0.len();
-    for (index, text) in changes.iter().enumerate() {
+    for (index, text) in bounded(wrong, "at_least", changes)?.iter().enumerate() {
         let field = format!("at_least[{index}]");
         let Some(change) = wrong.take(&field, text.parse::<Change>()) else { continue };
         if !SOURCES.iter().any(|source| source.name() == change.service) {

@@ -5,6 +5,7 @@ use std::{
 
 use futures_util::future::BoxFuture;
 use http::{HeaderMap, Request, Response};
+use tokio::sync::OwnedSemaphorePermit;
 use tonic::{Code, body::Body};
 use tower::Service;
 
@@ -31,6 +32,9 @@ pub struct Entry {
     pub told: HeaderMap,
     /// Why the call is not taken though its caller is known: it asks for too much. None: it is taken.
     pub excess: Option<Fault>,
+    /// The call's place among those of its caller that are taken at once, given back when the answer begins. None: they
+    /// are not counted.
+    pub place: Option<OwnedSemaphorePermit>,
 }
 
 /// Finds out who calls.
@@ -60,7 +64,7 @@ impl Authenticate for InternalToken {
             return Err(denied());
         }
         // Behind the gateway nobody counts calls again.
-        Ok(Entry { principal, token: token.to_owned(), told: HeaderMap::new(), excess: None })
+        Ok(Entry { principal, token: token.to_owned(), told: HeaderMap::new(), excess: None, place: None })
     }
 }
 
@@ -115,7 +119,7 @@ where
             let mut told = HeaderMap::new();
             let mut response =
                 match admit(authenticate.as_ref(), request.uri().path(), request.headers(), caller, &mut told).await {
-                    Ok(admitted) => {
+                    Ok((admitted, _place)) => {
                         request.extensions_mut().insert(admitted);
                         ready.call(request).await?
                     }
@@ -137,10 +141,11 @@ pub(crate) fn is_open(path: &str) -> bool {
     path.starts_with("/grpc.health.v1.Health/") || path.starts_with("/grpc.reflection.")
 }
 
-/// Callers choose paths freely, so only a known one is logged; and a stranger must not be able to fill the log.
+/// Callers choose paths freely, so only a known one is logged; and neither strangers nor who calls too often must be able
+/// to fill the log.
 fn tell(path: &str, fault: &Fault) {
     let (method, reason) = (policy_of(path).map_or("other", |policy| policy.method), fault.reason);
-    if fault.code == Code::Unauthenticated {
+    if matches!(fault.code, Code::Unauthenticated | Code::ResourceExhausted) {
         tracing::debug!(rpc.method = method, reason, "call not admitted");
     } else {
         tracing::info!(rpc.method = method, reason, "call not admitted");
@@ -154,7 +159,7 @@ async fn admit(
     headers: &HeaderMap,
     caller: Option<Caller>,
     told: &mut HeaderMap,
-) -> Result<Admitted, Fault> {
+) -> Result<(Admitted, Option<OwnedSemaphorePermit>), Fault> {
     // Who calls is asked first, so that a stranger learns nothing about which RPCs there are.
     let entry = authenticate.authenticate(headers, caller).await?;
     *told = entry.told;
@@ -163,7 +168,7 @@ async fn admit(
     }
     let policy = policy_of(path).ok_or_else(no_such_rpc)?;
     authorize(&entry.principal, policy, caller)?;
-    Ok(Admitted { principal: entry.principal, token: entry.token, policy })
+    Ok((Admitted { principal: entry.principal, token: entry.token, policy }, entry.place))
 }
 
 fn no_such_rpc() -> Fault {

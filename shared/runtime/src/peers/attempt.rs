@@ -44,12 +44,7 @@ impl Inner {
         let (mut tries, mut tried) = (0, Vec::new());
         self.budget.note_call();
         let outcome = loop {
-            let question = outgoing(parts.clone(), Body::new(Full::new(body.clone())), deadline);
-            let outcome = self.try_single(question, &mut tried).await;
-            // Nothing was asked yet: another replica is, at once and at nobody's expense, whoever else tries again.
-            if matches!(outcome, Err(NotAnswered::Unconnected(_))) && self.has_other(&tried) {
-                continue;
-            }
+            let outcome = self.try_single(&parts, &body, deadline, &mut tried).await;
             tries += 1;
             let asked = match &outcome {
                 Ok(answer) if answer.code != Code::Unavailable => break outcome,
@@ -65,8 +60,14 @@ impl Inner {
         outcome.map(|answer| (answer.response, answer.code)).map_err(|failure| self.not_answered(failure))
     }
 
-    async fn try_single(&self, question: Request<Body>, tried: &mut Vec<SocketAddr>) -> Result<Answer, NotAnswered> {
-        let (head, body) = self.send(question, tried).await?.into_parts();
+    async fn try_single(
+        &self,
+        parts: &Parts,
+        body: &Bytes,
+        deadline: Option<Instant>,
+        tried: &mut Vec<SocketAddr>,
+    ) -> Result<Answer, NotAnswered> {
+        let (head, body) = self.ask(parts, body, deadline, tried).await?.into_parts();
         let body = Limited::new(body, MAX_RESPONSE + FRAME_HEADER)
             .collect()
             .await
@@ -77,7 +78,7 @@ impl Inner {
         Ok(Answer { response: Response::from_parts(head, Body::new(body)), code, asked_pause })
     }
 
-    /// A call with a stream either way: tried once, and after its first answer as long as it likes.
+    /// A call with a stream either way: asked once, and after its first answer as long as it likes.
     pub(super) async fn stream(
         &self,
         request: Request<Body>,
@@ -87,18 +88,39 @@ impl Inner {
         parts.headers.remove(NO_RETRY_HEADER);
         // A question that is one message is held whole too: what is wrong with it is told by whoever sends it, and over a
         // socket that would be a connection that breaks.
-        let is_one = method_of(parts.uri.path()).is_some_and(|method| method.one_question);
-        let body = if is_one { Body::new(Full::new(self.whole(body).await?)) } else { body };
-        let answer = self.send(outgoing(parts, body, deadline), &mut Vec::new()).await;
+        let answer = if method_of(parts.uri.path()).is_some_and(|method| method.one_question) {
+            let body = self.whole(body).await?;
+            self.ask(&parts, &body, deadline, &mut Vec::new()).await
+        } else {
+            self.send(outgoing(parts, body, deadline), &mut Vec::new()).await
+        };
         let response = answer.map_err(|failure| self.not_answered(failure))?;
         let code = code_of(response.headers()).unwrap_or(Code::Ok);
-        let peer = self.peer;
+        let (peer, caller) = (self.peer, self.caller);
         // To whoever reads the stream a connection that breaks is a peer that went away, whatever HTTP/2 calls it.
         let broken = move |error: Status| {
             tracing::info!(peer, cause = error.message(), "stream broke");
-            unreachable(peer)
+            unreachable(peer, caller)
         };
         Ok((response.map(|body| Body::new(body.map_err(broken))), code))
+    }
+
+    /// Asks once. Where not even a connection comes about, nothing was asked yet: another replica is, at once and at
+    /// nobody's expense, whoever else tries again.
+    async fn ask(
+        &self,
+        parts: &Parts,
+        body: &Bytes,
+        deadline: Option<Instant>,
+        tried: &mut Vec<SocketAddr>,
+    ) -> Result<Response<Body>, NotAnswered> {
+        loop {
+            let question = outgoing(parts.clone(), Body::new(Full::new(body.clone())), deadline);
+            let outcome = self.send(question, tried).await;
+            if !matches!(outcome, Err(NotAnswered::Unconnected(_))) || !self.has_other(tried) {
+                return outcome;
+            }
+        }
     }
 
     async fn send(&self, request: Request<Body>, tried: &mut Vec<SocketAddr>) -> Result<Response<Body>, NotAnswered> {
@@ -123,7 +145,7 @@ impl Inner {
     fn unsent(&self, error: Box<dyn StdError + Send + Sync>) -> Status {
         if error.is::<LengthLimitError>() {
             let text = format!("a request has at most {MAX_REQUEST} bytes");
-            return Fault::new(Code::InvalidArgument, "REQUEST_TOO_LARGE", text).into_status(self.peer);
+            return Fault::new(Code::InvalidArgument, "REQUEST_TOO_LARGE", text).into_status(self.caller);
         }
         Status::from_error(error)
     }

@@ -181,7 +181,7 @@ impl Seen {
     fn rests(&self, now: Instant) -> bool {
         let rest = REST.saturating_mul(1 << self.failures.saturating_sub(1).min(16)).min(LONGEST_REST);
         let since = |at| now.saturating_duration_since(at);
-        self.unready || self.failed_at.is_some_and(|at| since(at) < rest || self.under_way > 0)
+        self.unready || self.failed_at.is_some_and(|at| since(at) < rest || self.unanswered > 0)
     }
 
     /// Whether it is asked and says nothing: it may be stopped. The calls at it wait until their time or the connection's
@@ -340,6 +340,14 @@ mod tests {
         }
         state.seen().failures = u32::MAX;
         assert!(is_chosen());
+
+        // A stream that goes on is no call that finds out.
+        let mut stream = UnderWay::begin(state);
+        stream.answered();
+        state.seen().failed(ago(LONGEST_REST));
+        let busy = [0; 2].map(|_| UnderWay::begin(&replicas[1].state));
+        assert!(is_chosen());
+        drop((stream, busy));
 
         // One call finds out, and the others are not made to wait for it.
         let busy = UnderWay::begin(&replicas[1].state);

@@ -31,7 +31,7 @@ const DEFAULT_TIME: Duration = Duration::from_secs(10);
 /// In this process and in another one it does the same: it measures the call, ends it at the caller's deadline with
 /// `DEADLINE_EXCEEDED`, and tries an UNAVAILABLE single answer again. That is safe because each of our single-answer
 /// RPCs reads or carries a request id. A peer that is not reached, or breaks off, is UNAVAILABLE with reason
-/// `SERVICE_UNREACHABLE`.
+/// `SERVICE_UNREACHABLE`; that, and all else that the peer has not said itself, is in the domain of the one who asks.
 #[derive(Clone, Debug)]
 pub struct Rpc(Arc<Inner>);
 
@@ -126,7 +126,9 @@ impl Inner {
     /// The caller's time is over. Whether the peer did what it was asked is not known.
     fn late(&self) -> Status {
         let text = format!("{} did not answer in time", self.peer);
-        Fault::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", text).with("service", self.peer).into_status(self.peer)
+        Fault::new(Code::DeadlineExceeded, "DEADLINE_EXCEEDED", text)
+            .with("service", self.peer)
+            .into_status(self.caller)
     }
 
     /// What the caller is told when the peer gave no whole answer.
@@ -134,22 +136,22 @@ impl Inner {
         match failure {
             NotAnswered::Unreached(cause) | NotAnswered::Unconnected(cause) => {
                 tracing::warn!(peer = self.peer, cause, "peer cannot be reached");
-                unreachable(self.peer)
+                unreachable(self.peer, self.caller)
             }
             NotAnswered::Late => self.late(),
             NotAnswered::TooLarge => {
                 tracing::error!(peer = self.peer, "answer of a peer is too large");
-                Fault::new(Code::Internal, "INTERNAL", "internal error").into_status(self.peer)
+                Fault::new(Code::Internal, "INTERNAL", "internal error").into_status(self.caller)
             }
         }
     }
 }
 
-/// UNAVAILABLE, because the peer is not there or went away.
-pub(super) fn unreachable(peer: &'static str) -> Status {
+/// UNAVAILABLE, because the peer is not there or went away: the word of whoever asked it.
+pub(super) fn unreachable(peer: &'static str, caller: &'static str) -> Status {
     Fault::unavailable("SERVICE_UNREACHABLE", format!("{peer} cannot be reached"))
         .with("service", peer)
-        .into_status(peer)
+        .into_status(caller)
 }
 
 /// The peer gave no whole answer.

@@ -260,6 +260,14 @@ async fn a_replica_that_refuses_connections_costs_no_call_even_where_nothing_is_
 }
 
 #[tokio::test]
+async fn a_replica_that_refuses_connections_costs_no_stream() {
+    // Of addresses of which nothing is known yet the lowest has the first turn.
+    let gone = SocketAddr::from(([127, 0, 0, 1], 1));
+    let serving = Scripted::ready().listen(|_| {}).await;
+    remote(&[gone, serving.address()]).subscribe(SubscribeRequest::default()).await.unwrap();
+}
+
+#[tokio::test]
 async fn a_call_under_way_at_a_replica_that_dies_is_made_at_another() {
     let stuck = Scripted::stuck();
     let ready = Scripted::ready();

@@ -4,9 +4,9 @@ use axum::{
     body::Body,
     extract::{Request, State},
     middleware::Next,
-    response::Response,
+    response::{IntoResponse as _, Response},
 };
-use http::{Extensions, HeaderMap, HeaderName};
+use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::server::TlsConnectInfo;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
@@ -29,9 +29,15 @@ pub(super) struct Door {
     pub(super) stopping: CancellationToken,
 }
 
+/// The longest head of a request from outside, in bytes as HTTP/2 counts them.
+pub(super) const LONGEST_HEAD: u32 = 8 * 1024;
+
 /// Lets a request in: notes that its connection is in use, says who calls as far as the transport knows and when the
 /// listener ends, and counts the call until its answer is sent, so that a drain can wait for it.
 pub(super) async fn door(State(door): State<Arc<Door>>, mut request: Request, next: Next) -> Response {
+    if door.kind != Kind::Internal && head_size(&request) > LONGEST_HEAD as usize {
+        return StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response();
+    }
     let call = door.calls.token();
     let connection = request.extensions().get::<Connection>().cloned();
     // Health and reflection do not keep it: a stranger could hold a stream of theirs open for ever. Peers, who listen to
@@ -55,6 +61,15 @@ pub(super) async fn door(State(door): State<Arc<Door>>, mut request: Request, ne
         let body = if is_open { ending(body, door.service, door.stopping.clone(), Cut::WhenIdle) } else { body };
         Body::new(Counted { body, _call: call, _in_use: in_use })
     })
+}
+
+/// How much a request brings beside its body. HTTP/2 does not let more in, and answers as the door does; HTTP/1.1 has a
+/// bound of its own, 408 KiB, that is not ours to set. What is passed on to a service and is too much for its listener
+/// would end the connection of everybody.
+fn head_size(request: &Request) -> usize {
+    let of_header = |(name, value): (&HeaderName, &HeaderValue)| name.as_str().len() + value.len() + 32;
+    request.uri().path_and_query().map_or(0, |path| path.as_str().len())
+        + request.headers().iter().map(of_header).sum::<usize>()
 }
 
 /// Takes away metadata from outside that looks like ours, the internal token first of all.

@@ -12,6 +12,7 @@ mod layers;
 mod listener;
 mod measure;
 pub(crate) mod method;
+mod question;
 mod reflection;
 mod serve;
 mod shutdown;
@@ -50,6 +51,8 @@ pub struct Limits {
     pub timeout: Duration,
     /// How long it may take whatever the caller says.
     pub longest_timeout: Duration,
+    /// How long a request may take to come whole. It holds a place meanwhile, and a stream has no other time.
+    pub question: Duration,
     /// Connections at once to a listener.
     pub connections: usize,
     /// Connections at once to a listener from one address. An IPv6 network of 64 bits counts as one address, and the
@@ -68,6 +71,7 @@ impl Default for Limits {
             calls: 256,
             timeout: Duration::from_secs(10),
             longest_timeout: Duration::from_mins(10),
+            question: Duration::from_secs(10),
             connections: 512,
             connections_per_address: 32,
             idle: Duration::from_secs(30),

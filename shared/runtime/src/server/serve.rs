@@ -11,7 +11,7 @@ use tower::ServiceBuilder;
 use super::{
     Health, Limits, Listener, ServerTls,
     connection::{Patience, Places},
-    door::{Door, door},
+    door::{Door, LONGEST_HEAD, door},
     reflection,
 };
 
@@ -135,11 +135,11 @@ fn settings(kind: Kind) -> Server {
             .max_concurrent_streams(100)
             .initial_stream_window_size(64 * 1024)
             .initial_connection_window_size(1024 * 1024)
-            .http2_max_header_list_size(8 * 1024),
+            .http2_max_header_list_size(LONGEST_HEAD),
         Kind::Internal => server
             // The gateway brings everybody's calls and subscriptions on one connection.
             .max_concurrent_streams(1000)
-            // The internal token with many teams and permissions.
+            // What comes in from outside, and the internal token with many teams and permissions.
             .http2_max_header_list_size(16 * 1024)
             // A storm of calls whose callers gave up would otherwise look like an attack and end the connection for
             // all.

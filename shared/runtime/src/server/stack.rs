@@ -7,7 +7,7 @@ use tonic::{body::Body, service::Routes};
 use tower::{ServiceBuilder, ServiceExt as _};
 use tower_http::catch_panic::CatchPanicLayer;
 
-use super::{Limits, ending, layers, measure};
+use super::{Limits, ending, layers, measure, question};
 use crate::auth::{Authenticate, Guard};
 
 /// The header that names one call at one role in logs and answers. It has nothing to do with a mutation's `request_id`.
@@ -23,8 +23,9 @@ pub const REQUEST_ID_HEADER: &str = "otdel-request-id";
 /// 5. **panic**: a panic in a layer or in parsing is INTERNAL. (One in a unit of work is caught by
 ///    [`crate::call::run`].)
 /// 6. **deadline**: before anything that may wait.
-/// 7. **shed**: before authentication, which costs a signature's check.
-/// 8. **guard**: authenticates and authorizes; an unknown path ends here.
+/// 7. **question**: refuses a request that does not come whole; what it wraps is read below, if at all.
+/// 8. **shed**: before authentication, which costs a signature's check.
+/// 9. **guard**: authenticates and authorizes; an unknown path ends here.
 ///
 /// `routes` are made of services with `max_decoding_message_size(MAX_REQUEST)`.
 pub fn stack(service: &'static str, routes: Routes, auth: Arc<dyn Authenticate>, limits: &Limits) -> Router {
@@ -37,6 +38,7 @@ pub fn stack(service: &'static str, routes: Routes, auth: Arc<dyn Authenticate>,
         .layer(middleware::from_fn_with_state(service, layers::mask))
         .layer(CatchPanicLayer::custom(layers::OnPanic(service)))
         .layer(middleware::from_fn_with_state((service, limits.clone()), layers::deadline))
+        .layer(middleware::from_fn_with_state((service, limits.clone()), question::question))
         .layer(middleware::from_fn_with_state((service, calls), layers::shed))
         .service(guarded(service, auth, routes.into_axum_router()));
     Router::new().fallback_service(stack)

@@ -109,7 +109,7 @@ impl Authenticate for Anybody {
     async fn authenticate(&self, _: &HeaderMap, caller: Option<Caller>) -> Result<Entry, Fault> {
         let service = caller.map_or("billing", |caller| caller.0);
         let principal = Arc::new(Principal::service(service));
-        Ok(Entry { principal, token: String::new(), told: HeaderMap::new(), excess: None })
+        Ok(Entry { principal, token: String::new(), told: HeaderMap::new(), excess: None, place: None })
     }
 }
 

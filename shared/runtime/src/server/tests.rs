@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::FutureExt as _;
+use futures_util::{FutureExt as _, StreamExt as _, stream};
 use http::Request;
 use otdel_api::leads::{LocateRequest, SubscribeRequest, lead_event_service_client::LeadEventServiceClient};
 use tokio::{
@@ -72,6 +72,20 @@ async fn post_within(
 
 const LOCATE: &str = "/otdel.leads.v1.LeadEventService/Locate";
 const EMPTY_MESSAGE: &[u8] = &[0, 0, 0, 0, 0];
+
+#[tokio::test]
+async fn a_request_that_does_not_come_is_not_waited_for_however_patient_its_caller_is() {
+    let limits = Limits { question: Duration::from_millis(50), ..Limits::default() };
+    for path in [LOCATE, "/otdel.leads.v1.LeadEventService/Subscribe"] {
+        let sent = stream::once(future::ready(Ok::<_, Status>(&EMPTY_MESSAGE[..3]))).chain(stream::pending());
+        let request = Request::post(path).header("content-type", "application/grpc").header("grpc-timeout", "10M");
+        let request = request.body(axum::body::Body::from_stream(sent)).unwrap();
+        let answer =
+            timeout(SOON, Scripted::ready().stack(&limits).oneshot(request)).await.expect("an answer").unwrap();
+        let status = Status::from_header_map(answer.headers()).unwrap();
+        assert_eq!((status.code(), reason(&status).as_str()), (Code::InvalidArgument, "MALFORMED_REQUEST"), "{path}");
+    }
+}
 
 #[tokio::test]
 async fn a_panic_is_internal_and_tells_nothing() {
