@@ -50,6 +50,7 @@ impl Drop for Desk {
     }
 }
 
+/// As a spreadsheet writes it, but for the ends of its lines.
 const REQUESTS: &str = "\u{feff}channel;source_ref;display_name;phone;email;origin;receive_time;заметка
 site;a-1;Анна Ёлкина;8 (495) 123-45-67;;весна;2025-12-31 23:30;x
 site;a-2;\"Пётр \"\"Петя\"\" Иванов\";;petr@example.org;осень;01.12.2025;
@@ -62,7 +63,7 @@ async fn a_file_is_imported_once_however_often_and_what_is_wrong_with_a_line_is_
     let suite = Suite::start(Topology::AllInOne).await;
     staff::department(&suite.admin).await;
     let desk = Desk::of(&suite, &staff::system(&suite.admin, "import", &PERMISSIONS).await);
-    let file = desk.write("requests.csv", REQUESTS.as_bytes());
+    let file = desk.write("requests.csv", REQUESTS.replace('\n', "\r\n").as_bytes());
 
     let first = desk.run(&["import", "leads", &file]).await;
     assert_eq!(first.code, 4, "{first:?}");
