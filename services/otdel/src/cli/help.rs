@@ -81,7 +81,8 @@ It reads and never writes, and may run while services do. A line for each findin
   balance     each account of the ledger
   ledger      every transaction and each currency sum to zero, and agree with invoices, payments and allocations
   read model  the digest of what is built from other services' feeds, as the service itself computes it
-  cursor      how far a follower has read, recognised by its source
+  cursor      how far a follower has read, recognised by its source: a feed that was cut or rewritten behind a follower's
+              back shows here alone, until the follower runs; after a restore `otdel restore-finish` comes first
 
 Examples:
   otdel verify --database-url URL
