@@ -92,9 +92,9 @@ pub(crate) enum Error {
     /// Another principal has the subject.
     #[error("another principal has this subject")]
     SubjectTaken,
-    /// The key is over.
+    /// A key does not change as is asked.
     #[error(transparent)]
-    Revoked(#[from] api_key::Revoked),
+    ApiKey(#[from] api_key::Refusal),
     /// A person is off shift or full.
     #[error("the person is not on shift or has no room for one more lead")]
     NoCapacity(PersonId),
@@ -132,9 +132,11 @@ impl Explain for Error {
                 wrong.add("client", unreachable);
                 Fault::fields(&wrong)
             }
-            Self::OwnPrincipal(principal::Own) => Fault::new(Code::FailedPrecondition, "OWN_PRINCIPAL", self),
+            Self::OwnPrincipal(principal::Own) | Self::ApiKey(api_key::Refusal::Wider) => {
+                Fault::new(Code::FailedPrecondition, "OWN_PRINCIPAL", self)
+            }
             Self::SubjectTaken => Fault::new(Code::AlreadyExists, "SUBJECT_TAKEN", self),
-            Self::Revoked(api_key::Revoked) => {
+            Self::ApiKey(api_key::Refusal::Revoked) => {
                 Fault::new(Code::FailedPrecondition, "WRONG_STATE", self).with("state", "REVOKED")
             }
             Self::NoCapacity(id) => Fault::new(Code::FailedPrecondition, "NO_CAPACITY", self).with("person", id),
@@ -209,7 +211,8 @@ mod tests {
             client::Unreachable.into(),
             principal::Own.into(),
             Error::SubjectTaken,
-            api_key::Revoked.into(),
+            api_key::Refusal::Revoked.into(),
+            api_key::Refusal::Wider.into(),
             Error::NoCapacity(person),
             Error::SourceRefTaken(lead),
             Error::ContactTaken("phone"),

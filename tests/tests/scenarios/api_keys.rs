@@ -151,6 +151,52 @@ async fn set_state(admin: &Door, whose: &Somebody, state: pb::principal::State) 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn nobody_lets_a_key_of_their_own_do_more() {
+    let suite = Suite::start(Topology::AllInOne).await;
+    let admin = &suite.admin;
+    let me = caller(admin).await.unwrap().principal;
+    let end = system_now() + TimeDelta::hours(1);
+    let terms = pb::ApiKey {
+        principal: me.clone(),
+        expire_time: Some(timestamp(end)),
+        permissions: vec!["principals.read".into(), "principals.write".into()],
+        ..Default::default()
+    };
+    let narrow = staff::key_of(admin, terms.clone()).await;
+    let name = format!("apiKeys/{}", narrow.split_once('.').unwrap().0);
+    let door = admin.with_key(&narrow);
+    eventually("the key works", || async { caller(&door).await.map_err(|status| status.code()) }).await;
+
+    let own = (Code::FailedPrecondition, "OWN_PRINCIPAL".to_owned());
+    let wider = [
+        (pb::ApiKey { name: name.clone(), ..Default::default() }, "expire_time"),
+        (pb::ApiKey { name: name.clone(), ..Default::default() }, "permissions"),
+        (
+            pb::ApiKey { name: name.clone(), permissions: vec!["staff.read".into()], ..Default::default() },
+            "permissions",
+        ),
+    ];
+    for (key, field) in wider {
+        let refused = update(&door, key, &[field]).await.unwrap_err();
+        assert_eq!(reason(&refused), own, "{field}: {refused:?}");
+    }
+    let create = async |terms: pb::ApiKey| {
+        let api_key = Some(pb::ApiKey { display_name: "own".into(), ..terms });
+        let request = pb::CreateApiKeyRequest { request_id: id(), api_key, secret_digest: staff::secret().1 };
+        door.principals().create_api_key(request).await
+    };
+    let whole = create(pb::ApiKey { principal: me.clone(), ..Default::default() }).await.unwrap_err();
+    assert_eq!(reason(&whole), own, "{whole:?}");
+    create(terms).await.expect("as much as the key itself");
+    let site = staff::system(admin, "сайт", &["leads.submit"]).await;
+    create(pb::ApiKey { principal: site.principal, ..Default::default() }).await.expect("another's key");
+
+    let less = pb::ApiKey { name, permissions: vec!["principals.write".into()], ..Default::default() };
+    update(&door, less, &["permissions"]).await.expect("less is no matter of another's");
+    suite.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_key_of_somebody_who_may_do_everything_changes_nothing() {
     let suite = Suite::start(Topology::AllInOne).await;
     let me = caller(&suite.admin).await.unwrap();

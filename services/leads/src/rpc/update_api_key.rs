@@ -34,7 +34,7 @@ pub(crate) async fn update_api_key(
     let key = store::api_keys::lock(&mut tx, ask.key).await?.ok_or(Error::NotFound(Resource::ApiKey(ask.key)))?;
 
     version::expect(key.version, ask.seen)?;
-    let (key, changed) = key.edit(ask.edit)?;
+    let (key, changed) = key.edit(ask.edit, &call.principal.name)?;
 
     let change = if changed.is_empty() {
         let name = key.id.to_string();
