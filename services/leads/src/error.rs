@@ -95,6 +95,9 @@ pub(crate) enum Error {
     /// A key does not change as is asked.
     #[error(transparent)]
     ApiKey(#[from] api_key::Refusal),
+    /// Nobody could change principals and keys any more.
+    #[error("nobody would be left who can make principals and keys")]
+    LastAdministrator,
     /// A person is off shift or full.
     #[error("the person is not on shift or has no room for one more lead")]
     NoCapacity(PersonId),
@@ -138,6 +141,9 @@ impl Explain for Error {
             Self::SubjectTaken => Fault::new(Code::AlreadyExists, "SUBJECT_TAKEN", self),
             Self::ApiKey(api_key::Refusal::Revoked) => {
                 Fault::new(Code::FailedPrecondition, "WRONG_STATE", self).with("state", "REVOKED")
+            }
+            Self::LastAdministrator => {
+                Fault::new(Code::FailedPrecondition, "WRONG_STATE", self).with("state", "LAST_ADMINISTRATOR")
             }
             Self::NoCapacity(id) => Fault::new(Code::FailedPrecondition, "NO_CAPACITY", self).with("person", id),
             Self::SourceRefTaken(id) => Fault::new(Code::AlreadyExists, "SOURCE_REF_TAKEN", self).with("lead", id),
@@ -213,6 +219,7 @@ mod tests {
             Error::SubjectTaken,
             api_key::Refusal::Revoked.into(),
             api_key::Refusal::Wider.into(),
+            Error::LastAdministrator,
             Error::NoCapacity(person),
             Error::SourceRefTaken(lead),
             Error::ContactTaken("phone"),

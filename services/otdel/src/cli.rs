@@ -275,7 +275,7 @@ pub struct InitArgs {
     /// Makes certificates anew under the same authority and keeps everything else; restart the roles one by one after
     #[arg(long)]
     pub renew: bool,
-    /// Appoints the first administrator, who logs in with tokens of this issuer and subject; refused once there is one
+    /// Appoints the first administrator, who logs in with tokens of this issuer and subject; refused once there is another
     #[arg(long, value_name = "ISSUER|SUBJECT")]
     pub admin: Option<String>,
     /// Writes an API key for the first administrator to this file: beside --admin, or instead of it where nobody

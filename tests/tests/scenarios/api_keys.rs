@@ -197,6 +197,46 @@ async fn nobody_lets_a_key_of_their_own_do_more() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn somebody_stays_who_can_make_principals_and_keys() {
+    let suite = Suite::start(Topology::AllInOne).await;
+    let admin = &suite.admin;
+    let list = pb::ListApiKeysRequest::default();
+    let key = admin.principals().list_api_keys(list).await.unwrap().into_inner().api_keys.pop().unwrap();
+    let last = (Code::FailedPrecondition, "WRONG_STATE".to_owned());
+    for (key, field) in [
+        (pb::ApiKey { read_only: true, ..key.clone() }, "read_only"),
+        (pb::ApiKey { permissions: vec!["staff.read".into()], ..key.clone() }, "permissions"),
+    ] {
+        let refused = update(admin, key, &[field]).await.unwrap_err();
+        assert_eq!(reason(&refused), last, "{field}: {refused:?}");
+    }
+    let revoke = pb::RevokeApiKeyRequest { request_id: id(), name: key.name.clone(), ..Default::default() };
+    let refused = admin.principals().revoke_api_key(revoke).await.unwrap_err();
+    assert_eq!(reason(&refused), last, "{refused:?}");
+
+    // Each takes the other's rights before either has lost their own.
+    let other = pb::Principal {
+        display_name: "Ольга".into(),
+        roles: vec![pb::Role::Administrator.into()],
+        ..Default::default()
+    };
+    let other = staff::somebody(admin, other).await;
+    let disable = |principal: &str| pb::SetPrincipalStateRequest {
+        request_id: id(),
+        name: principal.into(),
+        state: pb::principal::State::Disabled.into(),
+        ..Default::default()
+    };
+    let (mut one, mut two) = (admin.principals(), other.door.principals());
+    let both = tokio::join!(
+        one.set_principal_state(disable(&other.principal)),
+        two.set_principal_state(disable(&key.principal))
+    );
+    assert!(both.0.is_ok() != both.1.is_ok(), "{both:?}");
+    suite.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_read_only_key_of_somebody_who_may_do_everything_changes_nothing() {
     let suite = Suite::start(Topology::AllInOne).await;
     let me = caller(&suite.admin).await.unwrap();

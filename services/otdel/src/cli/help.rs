@@ -33,7 +33,8 @@ Examples:
   otdel init --secrets /etc/otdel --admin-key admin.key --database-url URL     once the database is migrated
   otdel init --secrets /etc/otdel --renew                                      before certificates expire
 
-A second time it changes nothing.
+A second time it changes nothing. Where nobody is left who may make principals and keys, such as after the last
+administrator's key has ended, it appoints whom it is told to once more.
 Next: `otdel migrate`, then `otdel serve`.";
 
 pub const MIGRATE: &str = "\
