@@ -124,13 +124,28 @@ async fn a_principal_changes(suite: &Suite) {
         pb::Principal { name: anna.principal.clone(), roles: vec![pb::Role::Accountant.into()], ..Default::default() };
     let request = pb::UpdatePrincipalRequest { request_id: id(), principal: Some(principal), update_mask: None };
     let updated = admin.principals().update_principal(request).await.unwrap().into_inner().principal.unwrap();
-    assert_eq!((updated.display_name.as_str(), updated.person), ("Анна", anna.person.clone()));
+    assert_eq!((updated.display_name.as_str(), &updated.person), ("Анна", &anna.person));
     within_five_seconds("a changed role", async || has("payments.write").await && !has("leads.work").await).await;
 
     let unfit = pb::Principal { name: anna.principal.clone(), teams: vec![team], ..Default::default() };
     let request = pb::UpdatePrincipalRequest { request_id: id(), principal: Some(unfit), update_mask: None };
     let refused = admin.principals().update_principal(request).await.unwrap_err();
     assert_eq!(fields(&refused), ["principal.teams"], "an accountant heads no team: {refused:?}");
+
+    let person = Some(prost_types::FieldMask { paths: vec!["person".into()] });
+    let other = pb::Principal { name: anna.principal.clone(), ..Default::default() };
+    let request = pb::UpdatePrincipalRequest { request_id: id(), principal: Some(other), update_mask: person };
+    let refused = admin.principals().update_principal(request).await.unwrap_err();
+    assert_eq!(fields(&refused), ["update_mask"], "nobody becomes another: {refused:?}");
+
+    let version = async || {
+        let leads = suite.database.pool("leads").await;
+        sqlx::query_scalar::<_, i64>("select version from leads.directory").fetch_one(&leads).await.unwrap()
+    };
+    let before = version().await;
+    let same = pb::UpdatePrincipalRequest { request_id: id(), principal: Some(updated), update_mask: None };
+    admin.principals().update_principal(same).await.unwrap();
+    assert_eq!(version().await, before, "nothing changed, and every gateway would read everything again");
 
     let own = caller(admin).await.unwrap().principal;
     let own = pb::Principal { name: own, display_name: "Я".into(), ..Default::default() };

@@ -30,7 +30,7 @@ pub(crate) async fn update_api_key(
         return Ok(answered);
     }
     expect_to_begin(ask.edit.expire_time.flatten())?;
-    store::directory::bump(&mut tx).await?;
+    store::directory::lock(&mut tx).await?;
     let key = store::api_keys::lock(&mut tx, ask.key).await?.ok_or(Error::NotFound(Resource::ApiKey(ask.key)))?;
 
     version::expect(key.version, ask.seen)?;
@@ -40,6 +40,7 @@ pub(crate) async fn update_api_key(
         let name = key.id.to_string();
         outbox::newest_touching(&mut tx, "leads", slice::from_ref(&name), &name).await?
     } else {
+        store::directory::bump(&mut tx).await?;
         store::api_keys::save(&mut tx, &key).await?;
         let fact = pb::ApiKeyUpdated { api_key: key.id.to_string(), principal: key.principal.to_string() };
         let fact = Fact::<pb::LeadEvent>::about(key.id, fact).touches(key.principal).changed(changed);
