@@ -90,7 +90,7 @@ fn token(args: &GatewayArgs) -> Result<String> {
         let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
         return Ok(text.trim().to_owned());
     }
-    if let Ok(text) = env::var("OTDEL_TOKEN") {
+    if let Some(text) = env::var("OTDEL_TOKEN").ok().filter(|text| !text.trim().is_empty()) {
         return Ok(text.trim().to_owned());
     }
     let key = data::default_folder().and_then(|folder| data::read_key(&folder));

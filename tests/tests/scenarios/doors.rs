@@ -94,6 +94,26 @@ async fn a_json_call_without_a_key_is_refused_and_a_bad_one_names_its_fields() {
     let _ = std::fs::remove_dir_all(folder);
 }
 
+#[tokio::test]
+async fn a_variable_that_is_set_to_nothing_is_not_set() {
+    let table = otdel::settings::table().unwrap();
+    let variables = table.lines().skip(2).filter_map(|row| row.split(" | ").nth(1)?.trim().strip_prefix('`'));
+    let mut command = Command::new(split::binary());
+    command.args(["serve", "gateway", "--secrets", "/no/such/folder"]);
+    command.envs(variables.map(|variable| (variable.trim_end_matches('`'), "")));
+    let ran = operator::run(command).await;
+    assert!(ran.code == 1 && ran.err.contains("/no/such/folder"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_variable_is_read_by_the_command_that_is_said() {
+    let mut command = Command::new(split::binary());
+    command.args(["serve", "leads", "billing", "--secrets", "/no/such/folder", "--database-url", "postgres://x/y"]);
+    command.env("OTDEL_LISTEN", "127.0.0.1:7401,127.0.0.1:7403");
+    let ran = operator::run(command).await;
+    assert!(ran.code == 1 && ran.err.contains("/no/such/folder"), "several addresses: {ran:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_migrates_twice_and_appoints_the_first_administrator_once() {
     let (database, folder) = (Database::empty().await, fresh());
