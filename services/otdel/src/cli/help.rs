@@ -63,7 +63,9 @@ Examples:
   otdel report receivables --format json --address https://gateway:7400 --ca ca.pem --token-file key
 
 What a caller does not reach is not counted. Money is exact: in a table with its currency, in CSV with the currency in a
-column of its own. The variable OTDEL_TOKEN holds the key where no file is named.";
+column of its own; there a text that a spreadsheet would take for a formula begins with an apostrophe. A report of several
+pages is read page by page: each is of its own moment, and the freshness told is the first one's.
+The variable OTDEL_TOKEN holds the key where no file is named.";
 
 pub const IMPORT: &str = "\
 Example:
