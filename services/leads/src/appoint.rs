@@ -13,7 +13,7 @@ use sqlx::{PgConnection, PgPool};
 
 use crate::{
     domain::{
-        api_key::{ApiKey, Terms},
+        api_key::{ApiKey, Edit, Terms},
         principal::{Draft, Principal, Role},
     },
     rpc::present,
@@ -39,6 +39,12 @@ pub struct Key {
     pub secret_digest: [u8; 32],
 }
 
+impl Key {
+    fn is(&self, one: &ApiKey, of: PrincipalId) -> bool {
+        (one.id, one.principal) == (self.id, of) && one.secret_digest == self.secret_digest
+    }
+}
+
 /// Why a principal is not appointed.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -46,19 +52,22 @@ pub enum Refusal {
     #[error("there is an administrator already: further ones are made by CreatePrincipal")]
     AdministratorExists,
     /// Another principal, disabled or without that role, has the subject.
-    #[error("another principal has this subject")]
+    #[error("another principal has this subject: name another one with --admin")]
     SubjectTaken,
     /// Another key has the id or the secret.
     #[error("another key has this id or this secret: make a new one")]
     KeyTaken,
+    /// The key is over for good.
+    #[error("the key was revoked: delete its file, so that a new one is made")]
+    KeyRevoked,
     /// The database said no.
     #[error("database: {0}")]
     Database(#[from] sqlx::Error),
 }
 
-/// Makes the first administrator, who is the only one that nobody appointed; refused once there is an active one, unless
-/// that is this very one with this very key. `subject` is how a login calls it, such as `issuer|subject`; with `key` it may
-/// call at once.
+/// Makes the first administrator, who is the only one that nobody appointed, and makes it anew where nobody can change
+/// principals and keys any more, such as after the last key's end. Refused where somebody can, unless that is this very one
+/// with this very key. `subject` is how a login calls it, such as `issuer|subject`; with `key` it may call at once.
 pub async fn appoint_administrator(
     db: &PgPool,
     subject: &str,
@@ -69,42 +78,50 @@ pub async fn appoint_administrator(
     let act = act_of("otdel init", now);
     let mut tx = db.begin().await?;
     store::directory::bump(&mut tx).await?;
-    if store::principals::has_administrator(&mut tx).await? {
-        let appointed = holder(&mut tx, subject, key).await?;
-        return appointed.ok_or(Refusal::AdministratorExists);
+    let found = store::principals::lock_by_subject(&mut tx, subject).await?;
+    let appointed = found.as_ref().filter(|one| one.active && one.draft.roles.contains(&Role::Administrator));
+    if store::principals::are_administered(&mut tx, now).await? {
+        return match appointed {
+            Some(principal) if holds(&mut tx, principal.id, key, now).await? => Ok(principal.id),
+            _ => Err(Refusal::AdministratorExists),
+        };
     }
-    if store::principals::lock_by_subject(&mut tx, subject).await?.is_some() {
-        return Err(Refusal::SubjectTaken);
-    }
-
-    let draft = Draft {
-        display_name: display_name.into(),
-        roles: vec![Role::Administrator],
-        subject: Some(subject.into()),
-        ..Draft::default()
+    let principal = match (appointed, &found) {
+        (Some(principal), _) => principal.id,
+        (None, Some(_)) => return Err(Refusal::SubjectTaken),
+        (None, None) => {
+            let draft = Draft {
+                display_name: display_name.into(),
+                roles: vec![Role::Administrator],
+                subject: Some(subject.into()),
+                ..Draft::default()
+            };
+            admit(&mut tx, &act, draft).await?
+        }
     };
-    let principal = admit(&mut tx, &act, draft).await?;
     if let Some(key) = key {
-        add_key(&mut tx, &act, principal, key).await?;
+        give_key(&mut tx, &act, principal, key).await?;
     }
     tx.commit().await?;
     Ok(principal)
 }
 
-/// Whoever has this subject and holds this key.
-async fn holder(db: &mut PgConnection, subject: &str, key: Option<Key>) -> sqlx::Result<Option<PrincipalId>> {
-    let Some(key) = key else { return Ok(None) };
-    let Some(principal) = store::principals::lock_by_subject(db, subject).await? else { return Ok(None) };
+/// Whether a principal is let in by this key to do all that it may; where none is asked for, it logs in.
+async fn holds(
+    db: &mut PgConnection,
+    principal: PrincipalId,
+    key: Option<Key>,
+    now: DateTime<Utc>,
+) -> sqlx::Result<bool> {
+    let Some(key) = key else { return Ok(true) };
     let live = store::api_keys::live(db).await?;
-    let holds = live
-        .iter()
-        .any(|one| one.principal == principal.id && one.id == key.id && one.secret_digest == key.secret_digest);
-    Ok(holds.then_some(principal.id))
+    let whole = Terms { expire_time: Some(now), ..Terms::default() };
+    Ok(live.iter().any(|one| key.is(one, principal) && whole.are_within(&one.terms)))
 }
 
-/// Sees to it that the development principal exists, may do everything and has this key and no other: the key in the data
-/// folder is the only one, and an older copy of it ends. For `otdel up` alone, whose data are nobody's business. Where all
-/// is so already, nothing is written.
+/// Sees to it that the development principal exists, may do everything, and all of it with this key and no other: the key
+/// in the data folder is the only one, and an older copy of it ends. For `otdel up` alone, whose data are nobody's business.
+/// Where all is so already, nothing is written.
 pub async fn ensure_development_principal(db: &PgPool, key: Key, now: DateTime<Utc>) -> Result<PrincipalId, Refusal> {
     let act = act_of("otdel up", now);
     let mut tx = db.begin().await?;
@@ -177,6 +194,7 @@ async fn renew(
     roles: Vec<Role>,
     permissions: Vec<String>,
 ) -> sqlx::Result<PrincipalId> {
+    let found_active = found.active;
     let principal = Principal {
         draft: Draft { roles, permissions, calls_per_second: Some(UNLIMITED), ..found.draft },
         active: true,
@@ -185,31 +203,47 @@ async fn renew(
         ..found
     };
     store::principals::save(db, &principal).await?;
-    let fact = pb::PrincipalStateSet { principal: principal.id.to_string(), active: true };
-    let fact =
-        Fact::<pb::LeadEvent>::about(principal.id, fact).changed(["roles", "permissions", "calls_per_second", "state"]);
+    let name = principal.id.to_string();
+    let fact = pb::PrincipalUpdated { principal: name.clone() };
+    let fact = Fact::<pb::LeadEvent>::about(principal.id, fact).changed(["roles", "permissions", "calls_per_second"]);
     outbox::append(db, act, fact).await?;
+    if !found_active {
+        let fact = pb::PrincipalStateSet { principal: name, active: true };
+        outbox::append(db, act, Fact::<pb::LeadEvent>::about(principal.id, fact).changed(["state"])).await?;
+    }
     Ok(principal.id)
 }
 
-async fn add_key(db: &mut PgConnection, act: &Act, principal: PrincipalId, key: Key) -> Result<(), Refusal> {
-    let terms = Terms { display_name: act.method.clone(), ..Terms::default() };
-    let key = ApiKey { id: key.id, ..ApiKey::issue(principal, key.secret_digest.to_vec(), terms, act.now) };
-    if !store::api_keys::insert(db, &key).await? {
-        return Err(Refusal::KeyTaken);
+/// Gives a principal this key, with which it may do all that it may, and tells whether it had it already.
+async fn give_key(db: &mut PgConnection, act: &Act, principal: PrincipalId, key: Key) -> Result<bool, Refusal> {
+    let found = store::api_keys::lock(db, key.id).await?.filter(|one| key.is(one, principal));
+    let Some(found) = found else {
+        let terms = Terms { display_name: act.method.clone(), ..Terms::default() };
+        let key = ApiKey { id: key.id, ..ApiKey::issue(principal, key.secret_digest.to_vec(), terms, act.now) };
+        if !store::api_keys::insert(db, &key).await? {
+            return Err(Refusal::KeyTaken);
+        }
+        let fact = pb::ApiKeyCreated { api_key: key.id.to_string(), principal: principal.to_string() };
+        outbox::append(db, act, Fact::<pb::LeadEvent>::about(key.id, fact).touches(principal)).await?;
+        return Ok(false);
+    };
+    let whole =
+        Edit { expire_time: Some(None), permissions: Some(Vec::new()), read_only: Some(false), ..Edit::default() };
+    let (key, changed) = found.edit(whole, &act.actor).map_err(|_| Refusal::KeyRevoked)?;
+    if changed.is_empty() {
+        return Ok(true);
     }
-    let fact = pb::ApiKeyCreated { api_key: key.id.to_string(), principal: principal.to_string() };
-    outbox::append(db, act, Fact::<pb::LeadEvent>::about(key.id, fact).touches(principal)).await?;
-    Ok(())
+    store::api_keys::save(db, &key).await?;
+    let fact = pb::ApiKeyUpdated { api_key: key.id.to_string(), principal: principal.to_string() };
+    outbox::append(db, act, Fact::<pb::LeadEvent>::about(key.id, fact).touches(principal).changed(changed)).await?;
+    Ok(false)
 }
 
-/// Ends every other key of a principal, adds this one unless it is there, and tells whether all was so already.
+/// Ends every other key of a principal, gives it this one, and tells whether all was so already.
 async fn only_key(db: &mut PgConnection, act: &Act, principal: PrincipalId, key: Key) -> Result<bool, Refusal> {
     let live = store::api_keys::live(db).await?;
-    let (kept, others): (Vec<ApiKey>, Vec<ApiKey>) = live
-        .into_iter()
-        .filter(|one| one.principal == principal)
-        .partition(|one| one.id == key.id && one.secret_digest == key.secret_digest);
+    let others: Vec<ApiKey> =
+        live.into_iter().filter(|one| one.principal == principal && !key.is(one, principal)).collect();
     for other in &others {
         let reason = "another key lies in the data folder".to_owned();
         let Ok(revoked) = other.clone().revoke(reason, act.now) else { continue };
@@ -218,8 +252,5 @@ async fn only_key(db: &mut PgConnection, act: &Act, principal: PrincipalId, key:
         let fact = Fact::<pb::LeadEvent>::about(other.id, fact).touches(principal).changed(["revoke_time"]);
         outbox::append(db, act, fact).await?;
     }
-    if kept.is_empty() {
-        add_key(db, act, principal, key).await?;
-    }
-    Ok(others.is_empty() && !kept.is_empty())
+    Ok(give_key(db, act, principal, key).await? && others.is_empty())
 }

@@ -92,9 +92,12 @@ pub(crate) enum Error {
     /// Another principal has the subject.
     #[error("another principal has this subject")]
     SubjectTaken,
-    /// The key is over.
+    /// A key does not change as is asked.
     #[error(transparent)]
-    Revoked(#[from] api_key::Revoked),
+    ApiKey(#[from] api_key::Refusal),
+    /// Nobody could change principals and keys any more.
+    #[error("nobody would be left who can make principals and keys")]
+    LastAdministrator,
     /// A person is off shift or full.
     #[error("the person is not on shift or has no room for one more lead")]
     NoCapacity(PersonId),
@@ -132,10 +135,15 @@ impl Explain for Error {
                 wrong.add("client", unreachable);
                 Fault::fields(&wrong)
             }
-            Self::OwnPrincipal(principal::Own) => Fault::new(Code::FailedPrecondition, "OWN_PRINCIPAL", self),
+            Self::OwnPrincipal(principal::Own) | Self::ApiKey(api_key::Refusal::Wider) => {
+                Fault::new(Code::FailedPrecondition, "OWN_PRINCIPAL", self)
+            }
             Self::SubjectTaken => Fault::new(Code::AlreadyExists, "SUBJECT_TAKEN", self),
-            Self::Revoked(api_key::Revoked) => {
+            Self::ApiKey(api_key::Refusal::Revoked) => {
                 Fault::new(Code::FailedPrecondition, "WRONG_STATE", self).with("state", "REVOKED")
+            }
+            Self::LastAdministrator => {
+                Fault::new(Code::FailedPrecondition, "WRONG_STATE", self).with("state", "LAST_ADMINISTRATOR")
             }
             Self::NoCapacity(id) => Fault::new(Code::FailedPrecondition, "NO_CAPACITY", self).with("person", id),
             Self::SourceRefTaken(id) => Fault::new(Code::AlreadyExists, "SOURCE_REF_TAKEN", self).with("lead", id),
@@ -209,7 +217,9 @@ mod tests {
             client::Unreachable.into(),
             principal::Own.into(),
             Error::SubjectTaken,
-            api_key::Revoked.into(),
+            api_key::Refusal::Revoked.into(),
+            api_key::Refusal::Wider.into(),
+            Error::LastAdministrator,
             Error::NoCapacity(person),
             Error::SourceRefTaken(lead),
             Error::ContactTaken("phone"),

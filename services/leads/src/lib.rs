@@ -15,12 +15,12 @@ mod workers;
 use std::sync::Arc;
 
 use otdel_runtime::{
-    core::Core, db::Schema, fault::Fault, feed::Feed, follow::Following, peers::Peers, service::Service,
-    together::Together,
+    clock, core::Core, db::Schema, feed::Feed, follow::Following, peers::Peers, service::Service, together::Together,
 };
 use sqlx::{Postgres, Transaction};
 use tokio::sync::Notify;
 
+use error::Error;
 use rpc::submit_lead::{Answer, Asked};
 
 pub use appoint::{Key, Refusal, appoint_administrator, ensure_development_principal};
@@ -37,8 +37,12 @@ pub struct Leads {
 }
 
 impl Leads {
-    /// Commits a change of principals or keys, and wakes those who let callers in.
-    async fn commit_directory(&self, tx: Transaction<'_, Postgres>) -> Result<(), Fault> {
+    /// Commits a change of principals or keys, and wakes those who let callers in. Refused where it would leave nobody who
+    /// could change them again; such changes come one after another, so no two together do either.
+    async fn commit_directory(&self, mut tx: Transaction<'_, Postgres>) -> Result<(), Error> {
+        if !store::principals::are_administered(&mut tx, clock::system_now()).await? {
+            return Err(Error::LastAdministrator);
+        }
         self.core.commit(tx).await?;
         self.directory_changed.notify_waiters();
         Ok(())

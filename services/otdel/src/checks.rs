@@ -193,9 +193,16 @@ async fn cursor(
             "cursor",
             format_args!("{at} is of an earlier epoch: it reads again when it runs"),
         ),
-        Recognised::Diverged => {
+        Recognised::Lost => {
             Finding::pending(service, "cursor", format_args!("{at} is of a lost history: it reads again when it runs"))
         }
+        // Nothing else witnesses to it: a feed that was cut is whole up to where it ends. When the follower runs, it reads
+        // again, and nobody will ever know.
+        Recognised::Diverged => Finding::wrong(
+            service,
+            "cursor",
+            format_args!("{at} is after events that the feed does not have, and no restore was finished"),
+        ),
     })
 }
 

@@ -2,14 +2,14 @@
 //! says once as a flag alone; every secret can be given as a file.
 
 use std::{
-    fs,
+    env, fs,
     net::SocketAddr,
     path::{Path, PathBuf},
     time::Duration,
 };
 
 use anyhow::{Context as _, Result};
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use otdel_gateway::Origin;
 use otdel_runtime::{peers::HostPort, telemetry::LogFormat};
 use otdel_types::Zone;
@@ -41,6 +41,27 @@ pub struct Cli {
     /// How the suite runs where no command is said.
     #[command(flatten)]
     pub up: UpArgs,
+}
+
+impl Cli {
+    /// Reads the command line, or ends with what is wrong with it. A variable that is set to nothing is not set: compose
+    /// files have no other way to leave one out.
+    pub fn read() -> Self {
+        let command = without_empty_variables(Self::command());
+        // A variable is read by the command that is said: `serve` takes several addresses where `up` takes one.
+        let of_no_up = command.clone().mut_args(|arg| arg.env(None::<&'static str>));
+        let matches = match of_no_up.try_get_matches() {
+            Ok(matches) if matches.subcommand_name().is_some() => matches,
+            _ => command.get_matches(),
+        };
+        Self::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())
+    }
+}
+
+fn without_empty_variables(command: clap::Command) -> clap::Command {
+    let is_empty = |arg: &clap::Arg| arg.get_env().and_then(env::var_os).is_some_and(|value| value.is_empty());
+    let command = command.mut_args(|arg| if is_empty(&arg) { arg.env(None::<&'static str>) } else { arg });
+    command.mut_subcommands(without_empty_variables)
 }
 
 /// What the binary does.
@@ -275,7 +296,7 @@ pub struct InitArgs {
     /// Makes certificates anew under the same authority and keeps everything else; restart the roles one by one after
     #[arg(long)]
     pub renew: bool,
-    /// Appoints the first administrator, who logs in with tokens of this issuer and subject; refused once there is one
+    /// Appoints the first administrator, who logs in with tokens of this issuer and subject; refused once there is another
     #[arg(long, value_name = "ISSUER|SUBJECT")]
     pub admin: Option<String>,
     /// Writes an API key for the first administrator to this file: beside --admin, or instead of it where nobody
@@ -365,7 +386,6 @@ impl Role {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_sound() {

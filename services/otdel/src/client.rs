@@ -1,8 +1,8 @@
 //! A client of the gateway, for the commands that are nothing else.
 
-use std::{env, fmt::Write as _, fs, time::Duration};
+use std::{env, fmt::Write as _, fs, net::IpAddr, time::Duration};
 
-use anyhow::{Context as _, Result, bail};
+use anyhow::{Context as _, Result, bail, ensure};
 use bytes::{Buf as _, BufMut as _};
 use tonic::{
     Code, Request, Status,
@@ -66,7 +66,7 @@ pub fn explain(status: &Status) -> String {
 
 fn endpoint(args: &GatewayArgs) -> Result<Endpoint> {
     let address = &args.address;
-    let url = if address.contains("://") { address.clone() } else { format!("http://{address}") };
+    let url = url(address)?;
     let endpoint = Endpoint::from_shared(url.clone()).with_context(|| format!("{address} is no address"))?;
     let endpoint = endpoint.connect_timeout(Duration::from_secs(10));
     if !url.starts_with("https://") {
@@ -84,13 +84,28 @@ fn endpoint(args: &GatewayArgs) -> Result<Endpoint> {
     endpoint.tls_config(tls).context("the certificate in --ca cannot be used")
 }
 
+/// The gateway's URL. To another machine a key travels in clear text only for whoever says so.
+fn url(address: &str) -> Result<String> {
+    if address.contains("://") {
+        return Ok(address.to_owned());
+    }
+    let host = address.rsplit_once(':').map_or(address, |(host, _)| host).trim_matches(['[', ']']);
+    let is_here = host == "localhost" || host.parse::<IpAddr>().is_ok_and(|ip| ip.is_loopback());
+    ensure!(
+        is_here,
+        "{address} is on another machine: name it as https://{address}, or as http://{address} where the key may travel in \
+         clear text"
+    );
+    Ok(format!("http://{address}"))
+}
+
 /// The file that is named, else the variable, else the key that `otdel up` made for this user.
 fn token(args: &GatewayArgs) -> Result<String> {
     if let Some(path) = &args.token_file {
         let text = fs::read_to_string(path).with_context(|| format!("{} cannot be read", path.display()))?;
         return Ok(text.trim().to_owned());
     }
-    if let Ok(text) = env::var("OTDEL_TOKEN") {
+    if let Some(text) = env::var("OTDEL_TOKEN").ok().filter(|text| !text.trim().is_empty()) {
         return Ok(text.trim().to_owned());
     }
     let key = data::default_folder().and_then(|folder| data::read_key(&folder));
@@ -132,5 +147,23 @@ impl Decoder for Bytes {
 
     fn decode(&mut self, buffer: &mut DecodeBuf<'_>) -> Result<Option<Vec<u8>>, Status> {
         Ok(Some(buffer.copy_to_bytes(buffer.remaining()).to_vec()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_key_leaves_the_machine_in_clear_text_only_where_that_is_said() {
+        for here in ["127.0.0.1:7400", "127.9.9.9:1", "[::1]:7400", "localhost:7400"] {
+            assert_eq!(url(here).unwrap(), format!("http://{here}"));
+        }
+        for said in ["http://gateway:7400", "https://gateway:7400"] {
+            assert_eq!(url(said).unwrap(), said);
+        }
+        for elsewhere in ["gateway:7400", "10.0.0.1:7400", "[fd00::1]:7400", "127.0.0.1.example.org:7400"] {
+            assert!(url(elsewhere).unwrap_err().to_string().contains("https://"), "{elsewhere}");
+        }
     }
 }

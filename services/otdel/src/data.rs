@@ -53,9 +53,14 @@ fn parse_key(text: &str) -> Result<Key> {
     Ok(Key { id, secret_digest: digest.as_ref().try_into().context("a SHA-256 has 32 bytes")? })
 }
 
+/// The file of the development principal's key.
+pub fn key_file(folder: &Path) -> PathBuf {
+    folder.join(KEY)
+}
+
 /// The development principal's key, made at the first start.
 pub fn development_key(folder: &Path) -> Result<Key> {
-    key_at(&folder.join(KEY))
+    key_at(&key_file(folder))
 }
 
 /// The key in a file, made where there is none.
@@ -69,7 +74,7 @@ pub fn key_at(path: &Path) -> Result<Key> {
 
 /// The text of the key, for `otdel token`.
 pub fn read_key(folder: &Path) -> Result<String> {
-    let path = folder.join(KEY);
+    let path = key_file(folder);
     fs::read_to_string(&path).map(|text| text.trim().to_owned()).with_context(|| {
         format!("there is no key in {}: start `otdel up` first, with the same data folder", folder.display())
     })

@@ -64,8 +64,7 @@ impl DoorArgs {
         let issuer = given(self.oidc_issuer.as_ref());
         let audience = given(self.oidc_audience.as_ref());
         let url = given(self.oidc_jwks_url.as_ref());
-        let file = self.oidc_jwks_file.as_ref().filter(|path| !path.as_os_str().is_empty());
-        let authorities = self.oidc_ca.as_ref().filter(|path| !path.as_os_str().is_empty());
+        let (file, authorities) = (self.oidc_jwks_file.as_ref(), self.oidc_ca.as_ref());
         if issuer.is_none() && audience.is_none() && url.is_none() && file.is_none() && authorities.is_none() {
             return Ok(None);
         }
@@ -89,7 +88,7 @@ impl DoorArgs {
     }
 }
 
-/// A variable that is set to nothing is not set: compose files have no other way to leave one out.
+/// What is set to white space is not set either.
 fn given(text: Option<&String>) -> Option<&str> {
     text.map(|text| text.trim()).filter(|text| !text.is_empty())
 }

@@ -24,15 +24,13 @@ use std::{
 };
 
 use anyhow::{Context as _, Result};
-use clap::Parser as _;
 
 use cli::{Cli, Command, Import, ImportArgs};
 use exit::Exit;
 
 /// Runs what the command line says and exits as `otdel --help` tells.
 pub fn main() -> ExitCode {
-    let cli = Cli::parse();
-    match run(cli) {
+    match run(Cli::read()) {
         Ok(exit) => exit.into(),
         Err(error) => {
             let _ = writeln!(io::stderr(), "otdel: {error:#}");

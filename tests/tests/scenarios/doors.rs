@@ -2,7 +2,8 @@
 
 use std::{path::PathBuf, process::Stdio};
 
-use otdel_tests::{cluster::Database, split};
+use otdel::{commands::up, data};
+use otdel_tests::{cluster::Database, operator, split};
 use tokio::{
     io::{AsyncBufReadExt as _, BufReader},
     process::{Child, Command},
@@ -93,6 +94,26 @@ async fn a_json_call_without_a_key_is_refused_and_a_bad_one_names_its_fields() {
     let _ = std::fs::remove_dir_all(folder);
 }
 
+#[tokio::test]
+async fn a_variable_that_is_set_to_nothing_is_not_set() {
+    let table = otdel::settings::table().unwrap();
+    let variables = table.lines().skip(2).filter_map(|row| row.split(" | ").nth(1)?.trim().strip_prefix('`'));
+    let mut command = Command::new(split::binary());
+    command.args(["serve", "gateway", "--secrets", "/no/such/folder"]);
+    command.envs(variables.map(|variable| (variable.trim_end_matches('`'), "")));
+    let ran = operator::run(command).await;
+    assert!(ran.code == 1 && ran.err.contains("/no/such/folder"), "{ran:?}");
+}
+
+#[tokio::test]
+async fn a_variable_is_read_by_the_command_that_is_said() {
+    let mut command = Command::new(split::binary());
+    command.args(["serve", "leads", "billing", "--secrets", "/no/such/folder", "--database-url", "postgres://x/y"]);
+    command.env("OTDEL_LISTEN", "127.0.0.1:7401,127.0.0.1:7403");
+    let ran = operator::run(command).await;
+    assert!(ran.code == 1 && ran.err.contains("/no/such/folder"), "several addresses: {ran:?}");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn an_operator_migrates_twice_and_appoints_the_first_administrator_once() {
     let (database, folder) = (Database::empty().await, fresh());
@@ -103,6 +124,9 @@ async fn an_operator_migrates_twice_and_appoints_the_first_administrator_once() 
         command.args(args).arg("--secrets").arg(&secrets).env("OTDEL_ADMIN_DATABASE_URL", &database.url);
         command.output().await.unwrap()
     };
+    let early = otdel(&["init", "--admin-key", key.to_str().unwrap()]).await;
+    assert!(!early.status.success());
+    let text = std::fs::read_to_string(&key).expect("after a database's error the key may be somebody's");
     for _ in 0..2 {
         let done = otdel(&["migrate", "--business-zone", "UTC"]).await;
         assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
@@ -115,8 +139,7 @@ async fn an_operator_migrates_twice_and_appoints_the_first_administrator_once() 
 
     let first = otdel(&["init", "--admin-key", key.to_str().unwrap()]).await;
     assert!(first.status.success(), "{}", String::from_utf8_lossy(&first.stderr));
-    assert!(std::fs::read_to_string(&key).unwrap().contains('.'));
-    let text = std::fs::read_to_string(&key).unwrap();
+    assert!(text.contains('.'));
     let same = otdel(&["init", "--admin-key", key.to_str().unwrap()]).await;
     assert!(same.status.success(), "{}", String::from_utf8_lossy(&same.stderr));
     assert_eq!(std::fs::read_to_string(&key).unwrap(), text, "the key of the first time is not lost");
@@ -124,5 +147,75 @@ async fn an_operator_migrates_twice_and_appoints_the_first_administrator_once() 
     let second = otdel(&["init", "--admin-key", again.to_str().unwrap()]).await;
     assert!(!second.status.success() && !again.exists(), "{}", String::from_utf8_lossy(&second.stdout));
     assert!(String::from_utf8_lossy(&second.stderr).contains("administrator already"));
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_administrator_is_appointed_anew_where_nobody_is_left_who_can_get_in() {
+    let (database, folder) = (Database::empty().await, fresh());
+    let (secrets, key) = (folder.join("secrets"), folder.join("admin.key"));
+    split::make_secrets(&secrets);
+    let run = async |args: &[&str]| {
+        operator::on(&database, &[args, &["--secrets", secrets.to_str().unwrap()]].concat()).await
+    };
+    assert_eq!(run(&["migrate"]).await.code, 0);
+    let with = |key: &PathBuf| ["init".to_owned(), "--admin-key".to_owned(), key.to_str().unwrap().to_owned()];
+    let init = async |key: &PathBuf| run(&with(key).each_ref().map(String::as_str)).await;
+    assert_eq!(init(&key).await.code, 0);
+
+    let leads = database.pool("leads").await;
+    let set = async |what: &'static str| sqlx::query(what).execute(&leads).await.unwrap();
+    let is_whole = "select count(*) = 1 from leads.api_key where revoke_time is null and expire_time is null
+                    and not read_only and permissions = '{}'";
+    for lost in [
+        "update leads.api_key set read_only = true",
+        "update leads.api_key set permissions = '{staff.read}'",
+        "update leads.api_key set expire_time = now() - interval '1 second'",
+    ] {
+        set(lost).await;
+        let again = init(&key).await;
+        assert_eq!(again.code, 0, "{lost}: {again:?}");
+        assert!(sqlx::query_scalar::<_, bool>(is_whole).fetch_one(&leads).await.unwrap(), "{lost}");
+    }
+    set("update leads.api_key set revoke_time = now()").await;
+    let revoked = init(&key).await;
+    assert!(revoked.code == 1 && revoked.err.contains("was revoked: delete its file"), "{revoked:?}");
+    let new = folder.join("new.key");
+    assert_eq!(init(&new).await.code, 0);
+    assert!(init(&folder.join("third.key")).await.err.contains("administrator already"));
+
+    // Whoever logs in is appointed as often as it is said, too.
+    set("update leads.api_key set revoke_time = now()").await;
+    for _ in 0..2 {
+        let login = run(&["init", "--admin", "https://id.example|7"]).await;
+        assert_eq!(login.code, 0, "{login:?}");
+    }
+    let another = run(&["init", "--admin", "https://id.example|8"]).await;
+    assert!(another.err.contains("administrator already"), "{another:?}");
+    leads.close().await;
+    let _ = std::fs::remove_dir_all(folder);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_development_key_does_everything_again_at_the_next_start() {
+    let (database, folder) = (Database::standing().await, fresh());
+    std::fs::create_dir_all(&folder).unwrap();
+    let leads = database.pool("leads").await;
+    let key = data::development_key(&folder).unwrap();
+    up::admit_developer(&leads, key).await.unwrap();
+    let narrowed = "update leads.api_key set read_only = true, permissions = '{staff.read}', expire_time = now()";
+    sqlx::query(narrowed).execute(&leads).await.unwrap();
+    up::admit_developer(&leads, key).await.unwrap();
+    let whole = "select expire_time is null and not read_only and permissions = '{}' from leads.api_key";
+    assert!(sqlx::query_scalar::<_, bool>(whole).fetch_one(&leads).await.unwrap());
+    let events = "select count(*) from leads.outbox";
+    let before: i64 = sqlx::query_scalar(events).fetch_one(&leads).await.unwrap();
+    up::admit_developer(&leads, key).await.unwrap();
+    assert_eq!(sqlx::query_scalar::<_, i64>(events).fetch_one(&leads).await.unwrap(), before, "nothing was to be done");
+
+    sqlx::query("update leads.api_key set revoke_time = now()").execute(&leads).await.unwrap();
+    let refused = up::admit_developer(&leads, key).await.unwrap_err();
+    assert!(refused.to_string().contains("was revoked: delete its file"), "{refused}");
+    leads.close().await;
     let _ = std::fs::remove_dir_all(folder);
 }

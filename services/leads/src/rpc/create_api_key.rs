@@ -1,6 +1,7 @@
 use chrono::{DateTime, Utc};
 use otdel_api::leads as pb;
 use otdel_runtime::{
+    auth::{self, only_reads},
     call::Call,
     clock, idempotency,
     outbox::{self, Fact},
@@ -11,7 +12,10 @@ use otdel_types::PrincipalId;
 use super::{grants, present};
 use crate::{
     Leads,
-    domain::api_key::{ApiKey, Terms},
+    domain::{
+        api_key::{ApiKey, Refusal, Terms},
+        principal::Principal,
+    },
     error::{Error, Resource},
     store,
 };
@@ -34,6 +38,7 @@ pub(crate) async fn create_api_key(
     store::directory::bump(&mut tx).await?;
     let principal = store::principals::get(&mut tx, ask.principal).await?;
     let principal = principal.ok_or(Error::NoSuch(Resource::Principal(ask.principal)))?;
+    expect_no_wider(&call, &principal, &ask.terms)?;
 
     let key = ApiKey::issue(principal.id, ask.secret_digest, ask.terms, call.now);
 
@@ -57,6 +62,18 @@ pub(super) fn expect_to_begin(end: Option<DateTime<Utc>>) -> Result<(), Violatio
         wrong.add("api_key.expire_time", "must be in the future");
     }
     wrong.into_result()
+}
+
+/// Refuses a key of the caller's own principal that does more than the one which the caller calls with.
+fn expect_no_wider<T>(call: &Call<T>, principal: &Principal, terms: &Terms) -> Result<(), Refusal> {
+    let roles = principal.draft.roles.iter().map(|one| present::role(*one)).collect();
+    let may = auth::Principal::new(String::new(), None, roles, &principal.draft.permissions, Vec::new());
+    let may = if terms.permissions.is_empty() { may } else { may.narrowed(&terms.permissions) };
+    let mut may = may.permissions().filter(|permission| !terms.read_only || only_reads(permission));
+    if may.all(|permission| call.principal.may(permission)) || principal.id.to_string() != call.principal.name {
+        return Ok(());
+    }
+    Err(Refusal::Wider)
 }
 
 struct CreateApiKey {

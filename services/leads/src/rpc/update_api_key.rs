@@ -30,16 +30,17 @@ pub(crate) async fn update_api_key(
         return Ok(answered);
     }
     expect_to_begin(ask.edit.expire_time.flatten())?;
-    store::directory::bump(&mut tx).await?;
+    store::directory::lock(&mut tx).await?;
     let key = store::api_keys::lock(&mut tx, ask.key).await?.ok_or(Error::NotFound(Resource::ApiKey(ask.key)))?;
 
     version::expect(key.version, ask.seen)?;
-    let (key, changed) = key.edit(ask.edit)?;
+    let (key, changed) = key.edit(ask.edit, &call.principal.name)?;
 
     let change = if changed.is_empty() {
         let name = key.id.to_string();
         outbox::newest_touching(&mut tx, "leads", slice::from_ref(&name), &name).await?
     } else {
+        store::directory::bump(&mut tx).await?;
         store::api_keys::save(&mut tx, &key).await?;
         let fact = pb::ApiKeyUpdated { api_key: key.id.to_string(), principal: key.principal.to_string() };
         let fact = Fact::<pb::LeadEvent>::about(key.id, fact).touches(key.principal).changed(changed);

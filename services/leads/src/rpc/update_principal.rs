@@ -35,7 +35,7 @@ pub(crate) async fn update_principal(
     if let Some(answered) = idempotency::claim(&mut tx, &call).await? {
         return Ok(answered);
     }
-    store::directory::bump(&mut tx).await?;
+    store::directory::lock(&mut tx).await?;
     let principal = store::principals::lock(&mut tx, ask.principal).await?;
     let principal = principal.ok_or(Error::NotFound(Resource::Principal(ask.principal)))?;
 
@@ -48,6 +48,7 @@ pub(crate) async fn update_principal(
         let name = principal.id.to_string();
         outbox::newest_touching(&mut tx, "leads", slice::from_ref(&name), &name).await?
     } else {
+        store::directory::bump(&mut tx).await?;
         store::principals::save(&mut tx, &principal).await.map_err(taken)?;
         let fact = pb::PrincipalUpdated { principal: principal.id.to_string() };
         let fact = Fact::<pb::LeadEvent>::about(principal.id, fact).changed(changed);
@@ -83,6 +84,10 @@ impl TryFrom<&pb::UpdatePrincipalRequest> for UpdatePrincipal {
         let principal = wrong.name("principal.name", &asked.name);
         let seen = wrong.etag("principal.etag", &asked.etag);
         let fields = mask::fields(&mut wrong, "update_mask", msg.update_mask.as_ref(), &asked);
+        // Nobody becomes another. Where the mask does not name it, it is what was read with the rest.
+        if msg.update_mask.as_ref().is_some_and(|mask| mask.paths.iter().any(|path| path == "person")) {
+            wrong.add("update_mask", "names person, which never changes");
+        }
         let edit = Edit {
             display_name: fields
                 .has("display_name")

@@ -7,6 +7,9 @@ use uuid::Uuid;
 
 use crate::domain::principal::{Draft, Principal, Role};
 
+/// The permission to change principals and keys, which administrators have.
+const ADMINISTER: &str = "principals.write";
+
 struct Row {
     id: Uuid,
     display_name: String,
@@ -118,11 +121,21 @@ pub(crate) async fn all(db: &mut PgConnection) -> sqlx::Result<Vec<Principal>> {
     Ok(rows.into_iter().map(Principal::from).collect())
 }
 
-/// Whether an active principal is an administrator.
-pub(crate) async fn has_administrator(db: &mut PgConnection) -> sqlx::Result<bool> {
+/// Whether somebody is let in who may change principals and keys: by a key that does so and has not ended by `now`, or by a
+/// login, whose issuer is a URL.
+pub(crate) async fn are_administered(db: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
-        r#"select exists (select from leads.principal where active and $1 = any(roles)) as "has!""#,
+        r#"select exists (
+             select from leads.principal
+             where active and ($1 = any(roles) or $2 = any(permissions))
+               and (subject like '%://%|%' or exists (
+                 select from leads.api_key
+                 where principal_id = principal.id and revoke_time is null and not read_only
+                   and (expire_time is null or expire_time > $3)
+                   and (api_key.permissions = '{}' or $2 = any(api_key.permissions))))) as "are!""#,
         Role::Administrator as Role,
+        ADMINISTER,
+        now,
     )
     .fetch_one(db)
     .await

@@ -7,7 +7,7 @@ use clap::Args;
 /// Where the gateway is, and who asks.
 #[derive(Clone, Debug, Args)]
 pub struct GatewayArgs {
-    /// The gateway: `host:port` for clear text, `https://host:port` for TLS
+    /// The gateway: `host:port` on this machine, `https://host:port` for TLS, `http://host:port` for clear text elsewhere
     #[arg(long, env = "OTDEL_ADDRESS", default_value = "127.0.0.1:7400", value_name = "ADDRESS")]
     pub address: String,
     /// A file with the API key, or with another bearer token [default: the variable `OTDEL_TOKEN`, else the key that `otdel up` made]

@@ -33,7 +33,8 @@ Examples:
   otdel init --secrets /etc/otdel --admin-key admin.key --database-url URL     once the database is migrated
   otdel init --secrets /etc/otdel --renew                                      before certificates expire
 
-A second time it changes nothing.
+A second time it changes nothing. Where nobody is left who may make principals and keys, such as after the last
+administrator's key has ended, it appoints whom it is told to once more.
 Next: `otdel migrate`, then `otdel serve`.";
 
 pub const MIGRATE: &str = "\
@@ -62,7 +63,9 @@ Examples:
   otdel report receivables --format json --address https://gateway:7400 --ca ca.pem --token-file key
 
 What a caller does not reach is not counted. Money is exact: in a table with its currency, in CSV with the currency in a
-column of its own. The variable OTDEL_TOKEN holds the key where no file is named.";
+column of its own; there a text that a spreadsheet would take for a formula begins with an apostrophe. A report of several
+pages is read page by page: each is of its own moment, and the freshness told is the first one's.
+The variable OTDEL_TOKEN holds the key where no file is named.";
 
 pub const IMPORT: &str = "\
 Example:
@@ -81,7 +84,8 @@ It reads and never writes, and may run while services do. A line for each findin
   balance     each account of the ledger
   ledger      every transaction and each currency sum to zero, and agree with invoices, payments and allocations
   read model  the digest of what is built from other services' feeds, as the service itself computes it
-  cursor      how far a follower has read, recognised by its source
+  cursor      how far a follower has read, recognised by its source: a feed that was cut or rewritten behind a follower's
+              back shows here alone, until the follower runs; after a restore `otdel restore-finish` comes first
 
 Examples:
   otdel verify --database-url URL

@@ -39,7 +39,8 @@ pub struct ImportLeadsArgs {
     /// The zone of receive times that name none
     #[arg(long, env = "OTDEL_BUSINESS_ZONE", default_value = "Europe/Moscow", value_name = "ZONE")]
     pub zone: Zone,
-    /// Where the lines go that were refused, with every reason [default: FILE.rejects.csv]
+    /// Where the lines go that were refused, with every reason: a file that is not there yet [default: FILE.rejects.csv,
+    /// FILE.rejects.2.csv and so on]
     #[arg(long, value_name = "FILE")]
     pub rejects: Option<PathBuf>,
     /// How many leads are on their way at once
@@ -80,7 +81,8 @@ Fields of a lead, each filled from the column of its name unless --set says othe
 
 Other columns are not read. A line that is sent again, unchanged, changes nothing: the same file may be imported twice, and
 after an interruption. Lines that were refused are written to the rejects file with the columns otdel_line and
-otdel_violations; correct them there and import that file.
+otdel_violations; correct them there and import that file. What earlier imports refused is left as it is: each import has a
+rejects file of its own.
 
 Exit codes: 0 every line was taken in, 1 it could not go on, 4 lines were refused.
 

@@ -12,7 +12,7 @@ mod send;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use futures_util::StreamExt as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use tokio_stream::wrappers::ReceiverStream;
@@ -33,7 +33,7 @@ pub async fn leads(args: &ImportLeadsArgs) -> Result<Exit> {
     let client = Client::new(&args.gateway)?;
     let file = file::open(&args.file, args.separator)?;
     let mapping = Mapping::new(&file.columns, &args.set)?;
-    let mut rejects = Rejects::new(rejects_path(args)?, file.separator, &file.columns)?;
+    let mut rejects = Rejects::new(rejects_path(args)?, file.separator, &file.columns);
     if !mapping.unread.is_empty() {
         say(&format!("columns that are not read: {}", mapping.unread.join(", ")))?;
     }
@@ -58,10 +58,10 @@ pub async fn leads(args: &ImportLeadsArgs) -> Result<Exit> {
         };
         match outcome {
             Outcome::TakenIn => taken_in += 1,
-            Outcome::Refused(violations) => {
-                rejects.write(&line, &violations)?;
-                refused += 1;
-            }
+            Outcome::Refused(violations) => match rejects.write(&line, &violations) {
+                Ok(()) => refused += 1,
+                Err(error) => break Some(error),
+            },
             Outcome::Stopped(status) => break Some(anyhow!("{}", explain(&status))),
         }
         next = line.next;
@@ -79,17 +79,18 @@ pub async fn leads(args: &ImportLeadsArgs) -> Result<Exit> {
     Ok(if refused > 0 { Exit::Rejected } else { Exit::Well })
 }
 
-/// Beside the file, unless it is said otherwise. Never the file itself.
+/// A file that is not there yet: the one that is named, else the first beside the file. What an earlier import refused, or
+/// somebody has corrected since, may stand nowhere else.
 fn rejects_path(args: &ImportLeadsArgs) -> Result<PathBuf> {
-    let beside = || match args.file.as_path() {
-        pipe if pipe == Path::new("-") => PathBuf::from("leads.rejects.csv"),
-        file => file.with_added_extension("rejects.csv"),
-    };
-    let path = args.rejects.clone().unwrap_or_else(beside);
-    if path == args.file {
-        bail!("the rejects would overwrite the file: name another with --rejects");
+    if let Some(named) = &args.rejects {
+        ensure!(!named.exists(), "{} is there already: name another file with --rejects", named.display());
+        return Ok(named.clone());
     }
-    Ok(path)
+    let beside = if args.file == Path::new("-") { Path::new("leads") } else { &args.file };
+    let numbered = (2_u32..).map(|number| format!("rejects.{number}.csv"));
+    let mut names = std::iter::once("rejects.csv".to_owned()).chain(numbered);
+    let free = names.find_map(|name| Some(beside.with_added_extension(name)).filter(|path| !path.exists()));
+    free.context("there are too many files of rejects")
 }
 
 /// Cancelled by the first signal that asks the process to end.

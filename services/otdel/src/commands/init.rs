@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::{Result, bail};
-use otdel_leads::appoint_administrator;
+use otdel_leads::{Refusal, appoint_administrator};
 use otdel_runtime::clock;
 use sqlx::PgPool;
 
@@ -49,13 +49,13 @@ async fn appoint_with_key(args: &InitArgs, subject: &str, path: &Path) -> Result
     // again, or nobody would ever hold the first one.
     let is_new = !path.exists();
     let key = data::key_at(path)?;
-    if let Err(error) = appoint_administrator(&db, subject, "admin", Some(key), clock::system_now()).await {
-        // A key that opens nothing must not lie about.
-        if is_new {
-            let _ = std::fs::remove_file(path);
-        }
-        return Err(error.into());
+    let appointed = appoint_administrator(&db, subject, "admin", Some(key), clock::system_now()).await;
+    // A key that opens nothing must not lie about. What the database did before it failed nobody knows: it may have
+    // appointed whoever holds this one, and the next run tells.
+    if is_new && !matches!(appointed, Ok(_) | Err(Refusal::Database(_))) {
+        let _ = std::fs::remove_file(path);
     }
+    appointed?;
     Ok(())
 }
 

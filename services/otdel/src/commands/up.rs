@@ -42,7 +42,8 @@ pub async fn up(args: &UpArgs) -> Result<()> {
     let test_time = if args.test { Some(TEST_TIME.parse::<DateTime<Utc>>()?) } else { None };
     migrate::all(&admin, |role| Ok(data::role_password(&secret, role.name())), args.business_zone, test_time).await?;
     // Before the gateway learns who may call, so that the first call works at once.
-    admit_developer(&leads_as_admin(&admin).await?, data::development_key(&folder)?).await?;
+    let admitted = admit_developer(&leads_as_admin(&admin).await?, data::development_key(&folder)?).await;
+    admitted.with_context(|| format!("the key in {} lets nobody in", data::key_file(&folder).display()))?;
 
     let mut node = Node::start(config(args, &admin, &secret, door)?).await?;
     if let Some(address) = args.common.metrics_listen {

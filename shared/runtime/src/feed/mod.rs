@@ -278,7 +278,10 @@ pub enum Recognised {
     Same,
     /// What was read up to it stands here, but under an earlier epoch.
     EarlierEpoch,
-    /// Something else stands at its position, or nothing: its reader has seen events that this feed does not have.
+    /// Something else stands at its position, or nothing, under a later epoch: what its reader has seen was lost before the
+    /// feed was restored.
+    Lost,
+    /// The same under its own epoch: what its reader has seen was taken away or changed, and nobody has restored anything.
     Diverged,
 }
 
@@ -290,7 +293,8 @@ pub async fn recognise(db: &mut PgConnection, cursor: &Cursor) -> sqlx::Result<R
     Ok(match (same_place, same_epoch) {
         (true, true) => Recognised::Same,
         (true, false) => Recognised::EarlierEpoch,
-        (false, _) => Recognised::Diverged,
+        (false, false) => Recognised::Lost,
+        (false, true) => Recognised::Diverged,
     })
 }
 

@@ -50,6 +50,7 @@ impl Drop for Desk {
     }
 }
 
+/// As a spreadsheet writes it, but for the ends of its lines.
 const REQUESTS: &str = "\u{feff}channel;source_ref;display_name;phone;email;origin;receive_time;заметка
 site;a-1;Анна Ёлкина;8 (495) 123-45-67;;весна;2025-12-31 23:30;x
 site;a-2;\"Пётр \"\"Петя\"\" Иванов\";;petr@example.org;осень;01.12.2025;
@@ -62,7 +63,7 @@ async fn a_file_is_imported_once_however_often_and_what_is_wrong_with_a_line_is_
     let suite = Suite::start(Topology::AllInOne).await;
     staff::department(&suite.admin).await;
     let desk = Desk::of(&suite, &staff::system(&suite.admin, "import", &PERMISSIONS).await);
-    let file = desk.write("requests.csv", REQUESTS.as_bytes());
+    let file = desk.write("requests.csv", REQUESTS.replace('\n', "\r\n").as_bytes());
 
     let first = desk.run(&["import", "leads", &file]).await;
     assert_eq!(first.code, 4, "{first:?}");
@@ -84,9 +85,21 @@ async fn a_file_is_imported_once_however_often_and_what_is_wrong_with_a_line_is_
     numbered(&suite).await;
     let events = lead_events(&suite.admin).await.len();
     let second = desk.run(&["import", "leads", &file]).await;
-    assert_eq!((second.code, &second.out), (first.code, &first.out), "{second:?}");
+    let told = second.out.replace(".rejects.2.csv", ".rejects.csv");
+    assert_eq!((second.code, &told), (first.code, &first.out), "{second:?}");
     numbered(&suite).await;
     assert_eq!(lead_events(&suite.admin).await.len(), events, "the same lines were taken in again");
+
+    // Each import has a rejects file of its own, and none takes a file away that is there.
+    let rest = desk.run(&["import", "leads", &file, "--from-line", "5"]).await;
+    assert_eq!(rest.code, 4, "{rest:?}");
+    assert!(
+        std::fs::read_to_string(format!("{file}.rejects.3.csv")).unwrap().lines().last().unwrap().starts_with("5;")
+    );
+    assert_eq!(std::fs::read_to_string(format!("{file}.rejects.csv")).unwrap(), rejects);
+    let itself = desk.run(&["import", "leads", &file, "--rejects", &file.replace("/requests", "/./requests")]).await;
+    assert!(itself.code == 1 && itself.err.contains("is there already"), "{itself:?}");
+    assert!(Path::new(&file).exists(), "the file itself was taken away");
 
     // What the rejects file says is corrected in it.
     let corrected =

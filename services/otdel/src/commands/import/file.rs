@@ -4,7 +4,7 @@ use std::{
     path::Path,
 };
 
-use anyhow::{Context as _, Result, anyhow, bail};
+use anyhow::{Context as _, Result, anyhow, bail, ensure};
 use tokio::sync::mpsc;
 
 /// A file of separated values whose first line was read.
@@ -15,7 +15,7 @@ pub(super) struct File {
     pub(super) separator: u8,
     /// How long it is. None: it comes from a pipe.
     pub(super) bytes: Option<u64>,
-    reader: csv::Reader<Box<dyn Read + Send>>,
+    reader: csv::Reader<Source>,
 }
 
 /// A record of the file: usually a line, more where a quoted value has line breaks.
@@ -37,6 +37,40 @@ const UTF_16: [&[u8]; 2] = [b"\xff\xfe", b"\xfe\xff"];
 /// How many lines wait to be sent.
 const AHEAD: usize = 256;
 
+/// The longest record, in bytes: far more than a request may have, and little enough to be held.
+const LONGEST: usize = 1 << 20;
+
+/// The bytes of the file, so many for each record and no more: a quote that is not closed would make one of all the rest.
+struct Source {
+    from: Box<dyn Read + Send>,
+    /// How many bytes may still be read for this record.
+    left: usize,
+    /// Whether there are no more.
+    ended: bool,
+    /// The last of them.
+    last: u8,
+}
+
+impl Source {
+    fn new(from: Box<dyn Read + Send>) -> Self {
+        Self { from, left: LONGEST, ended: false, last: b'\n' }
+    }
+}
+
+impl Read for Source {
+    fn read(&mut self, into: &mut [u8]) -> io::Result<usize> {
+        if self.left == 0 {
+            return Err(io::Error::other("is longer than 1 MiB: a quote may not be closed"));
+        }
+        let most = into.len().min(self.left);
+        let read = self.from.read(&mut into[..most])?;
+        self.left -= read;
+        self.ended = read == 0;
+        self.last = into[..read].last().copied().unwrap_or(self.last);
+        Ok(read)
+    }
+}
+
 /// Opens a file, or the standard input as `-`, and reads the names of its columns.
 pub(super) fn open(path: &Path, separator: Option<u8>) -> Result<File> {
     if path == Path::new("-") {
@@ -50,15 +84,20 @@ pub(super) fn open(path: &Path, separator: Option<u8>) -> Result<File> {
 fn read(from: Box<dyn Read + Send>, bytes: Option<u64>, separator: Option<u8>) -> Result<File> {
     let mut from = BufReader::new(from);
     let mut first = Vec::new();
-    from.read_until(b'\n', &mut first)?;
+    from.by_ref().take(LONGEST as u64).read_until(b'\n', &mut first)?;
     if UTF_16.iter().any(|mark| first.starts_with(mark)) {
         bail!("the file is in UTF-16: save it as UTF-8");
     }
+    ensure!(!has_lone_returns(&first), "the file's lines end with CR alone: save it with LF or CRLF");
     let first = first.strip_prefix(MARK).map_or(first.clone(), <[u8]>::to_vec);
     let separator = separator.unwrap_or_else(|| most_of(&first));
-    let whole: Box<dyn Read + Send> = Box::new(Cursor::new(first).chain(from));
-    let mut reader = csv::ReaderBuilder::new().delimiter(separator).flexible(true).from_reader(whole);
-    let names = reader.byte_headers()?.clone();
+    let whole = Source::new(Box::new(Cursor::new(first).chain(from)));
+    // LF alone ends a line, and what stands before it is taken off the last value: were CR an end too, the lines of a file
+    // with CRLF could not be counted by what they end with.
+    let mut form = csv::ReaderBuilder::new();
+    let form = form.delimiter(separator).flexible(true).terminator(csv::Terminator::Any(b'\n'));
+    let mut reader = form.from_reader(whole);
+    let names = reader.byte_headers().context("line 1")?.clone();
     let columns = names.iter().map(|name| text(name, 1).map(|name| name.trim().to_owned()));
     let columns = columns.collect::<Result<Vec<_>>>()?;
     if columns.iter().all(String::is_empty) {
@@ -70,6 +109,11 @@ fn read(from: Box<dyn Read + Send>, bytes: Option<u64>, separator: Option<u8>) -
         }
     }
     Ok(File { columns, separator, bytes, reader })
+}
+
+/// Whether a line has a CR that no LF follows.
+fn has_lone_returns(line: &[u8]) -> bool {
+    line.iter().enumerate().any(|(at, byte)| *byte == b'\r' && line.get(at + 1) != Some(&b'\n'))
 }
 
 /// Which separator a line has most of, outside of quotes.
@@ -116,16 +160,37 @@ pub(super) fn lines(file: File, from_line: u64) -> mpsc::Receiver<Result<Line>> 
     receive
 }
 
-fn next<R: Read>(reader: &mut csv::Reader<R>, record: &mut csv::ByteRecord) -> Result<Option<Line>> {
-    if !reader.read_byte_record(record)? {
-        return Ok(None);
+/// The next record that has anything in it.
+fn next(reader: &mut csv::Reader<Source>, record: &mut csv::ByteRecord) -> Result<Option<Line>> {
+    loop {
+        reader.get_mut().left = LONGEST;
+        let begins = reader.position().line();
+        if !reader.read_byte_record(record).with_context(|| format!("line {begins}"))? {
+            return Ok(None);
+        }
+        // An empty line that ends with CRLF.
+        if record.len() != 1 || record.as_slice() != b"\r" {
+            return line(reader, record).map(Some);
+        }
     }
-    let next = reader.position().line();
-    // Where the record before ended, or behind the empty lines after it.
-    let breaks = record.iter().flatten().filter(|byte| **byte == b'\n').count() as u64;
-    let number = record.position().map_or(0, csv::Position::line).max(next.saturating_sub(breaks + 1));
-    let cells = record.iter().map(|cell| text(cell, number)).collect::<Result<_>>()?;
-    Ok(Some(Line { number, next, end: reader.position().byte(), cells }))
+}
+
+fn line(reader: &csv::Reader<Source>, record: &csv::ByteRecord) -> Result<Line> {
+    let source = reader.get_ref();
+    let breaks = |cell: &[u8]| cell.split(|byte| *byte == b'\n').skip(1).count() as u64;
+    // The last record may end where the file does, without a line's end.
+    let next = reader.position().line() + u64::from(source.ended);
+    let number = next - record.iter().map(breaks).sum::<u64>() - 1;
+    let last = record.len().saturating_sub(1);
+    if source.ended && source.last != b'"' && record.get(last).is_some_and(|cell| breaks(cell) > 0) {
+        bail!("line {number}: a quote is not closed");
+    }
+    let cells = record.iter().enumerate().map(|(at, cell)| match cell.strip_suffix(b"\r") {
+        Some(cell) if at == last => text(cell, number),
+        _ => text(cell, number),
+    });
+    let cells = cells.collect::<Result<_>>()?;
+    Ok(Line { number, next, end: reader.position().byte(), cells })
 }
 
 #[cfg(test)]
@@ -156,6 +221,33 @@ mod tests {
         assert_eq!(lines.iter().map(|line| line.number).collect::<Vec<_>>(), [2, 4, 6]);
         assert_eq!(lines[0].cells, ["1", "two\nlines"]);
         assert_eq!((lines[0].next, lines[1].cells.len()), (4, 3));
+    }
+
+    #[test]
+    fn lines_are_the_same_however_they_end() {
+        let lf = "a,b\n1,2\n\n3,\"two\nlines\"\n5,\"6\"\n";
+        for text in [lf.to_owned(), lf.trim_end().to_owned(), lf.replace('\n', "\r\n")] {
+            let lines: Vec<_> = all(text.as_bytes()).into_iter().map(Result::unwrap).collect();
+            let numbers: Vec<_> = lines.iter().map(|line| (line.number, line.next)).collect();
+            assert_eq!(numbers, [(2, 3), (4, 6), (6, 7)], "{text:?}");
+            assert_eq!((&lines[0].cells[1], &lines[2].cells[1]), (&"2".into(), &"6".into()), "{text:?}");
+        }
+        assert_eq!(all(b"a,b\r\n,\r\n").pop().unwrap().unwrap().cells, ["", ""]);
+        let Err(error) = file(b"a,b\r1,2\r") else { panic!("taken for one line") };
+        assert!(error.to_string().contains("CR alone"), "{error}");
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_is_said_before_it_swallows_the_rest() {
+        let whole = "a,b\n1,2\n3,\"4\n".to_owned() + &"5,6\n".repeat(10);
+        let error = all(whole.as_bytes()).pop().unwrap().unwrap_err();
+        assert_eq!(error.to_string(), "line 3: a quote is not closed");
+        let longer = whole + &"7,8\n".repeat(LONGEST);
+        let error = all(longer.as_bytes()).pop().unwrap().unwrap_err();
+        assert_eq!(format!("{error:#}"), "line 3: is longer than 1 MiB: a quote may not be closed");
+        for closed in ["a,b\n1,\"2\n3\"", "a,b\n1,\"2\n3\"\n", "a,b\n1,5\" wide"] {
+            assert!(all(closed.as_bytes()).pop().unwrap().is_ok(), "{closed:?}");
+        }
     }
 
     #[test]

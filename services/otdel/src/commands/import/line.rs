@@ -1,4 +1,4 @@
-use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, Utc};
+use chrono::{DateTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, Utc};
 use otdel_api::leads as pb;
 use otdel_runtime::convert::timestamp;
 use otdel_types::Zone;
@@ -65,7 +65,8 @@ fn request_id(request: &pb::SubmitLeadRequest) -> String {
 #[derive(Debug, PartialEq, Eq)]
 struct NoTime;
 
-/// An instant, with its offset or in the zone. Empty: none. Of a time that there is twice the first.
+/// An instant, with its offset or in the zone. Empty: none. Of a time that there is twice the first; of a date its
+/// beginning.
 fn instant(text: &str, zone: Zone) -> Result<Option<DateTime<Utc>>, NoTime> {
     if text.is_empty() {
         return Ok(None);
@@ -76,10 +77,18 @@ fn instant(text: &str, zone: Zone) -> Result<Option<DateTime<Utc>>, NoTime> {
     let times = ["%Y-%m-%d %H:%M:%S", "%Y-%m-%d %H:%M", "%Y-%m-%dT%H:%M:%S", "%d.%m.%Y %H:%M:%S", "%d.%m.%Y %H:%M"];
     let time = times.iter().find_map(|form| NaiveDateTime::parse_from_str(text, form).ok());
     let date = || ["%Y-%m-%d", "%d.%m.%Y"].iter().find_map(|form| NaiveDate::parse_from_str(text, form).ok());
+    let (date, instant) = match time {
+        Some(time) => (time.date(), zone.first_instant_of(time)),
+        None => date().map(|date| (date, beginning(date, zone))).ok_or(NoTime)?,
+    };
     // The year of a date that is written with two digits would be the first century's.
-    let local = time.or_else(|| Some(date()?.and_time(NaiveTime::MIN)));
-    let local = local.filter(|local| local.date() >= NaiveDate::from_ymd_opt(1970, 1, 1).unwrap_or_default());
-    zone.first_instant_of(local.ok_or(NoTime)?).map(Some).ok_or(NoTime)
+    let instant = instant.filter(|_| date >= NaiveDate::from_ymd_opt(1970, 1, 1).unwrap_or_default());
+    instant.map(Some).ok_or(NoTime)
+}
+
+/// The first instant of a date. It is not midnight where clocks go forward then, by quarters of an hour.
+fn beginning(date: NaiveDate, zone: Zone) -> Option<DateTime<Utc>> {
+    (0..96).find_map(|quarter| zone.first_instant_of(date.and_time(NaiveTime::MIN) + TimeDelta::minutes(15 * quarter)))
 }
 
 #[cfg(test)]
@@ -107,6 +116,10 @@ mod tests {
         for text in ["2026-01-31", "31.01.2026"] {
             assert_eq!(instant(text, moscow).unwrap().unwrap().to_rfc3339(), "2026-01-30T21:00:00+00:00", "{text}");
         }
+        // Clocks go from 00:00 to 01:00 there; and there the whole day was left out.
+        let cairo = instant("24.04.2026", zone("Africa/Cairo")).unwrap().unwrap();
+        assert_eq!(cairo.to_rfc3339(), "2026-04-23T22:00:00+00:00");
+        assert_eq!(instant("2011-12-30", zone("Pacific/Apia")), Err(NoTime));
         assert_eq!(instant("", moscow), Ok(None));
         // A clock goes from 02:00 to 03:00 there.
         for text in ["31.02.2026", "31.01.26", "yesterday", "2026-01-31 25:00", "2026-03-29 02:30"] {

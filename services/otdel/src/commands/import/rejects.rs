@@ -1,8 +1,7 @@
 use std::{
-    fs::{self, File, OpenOptions},
-    io,
+    fs::{File, OpenOptions},
     os::unix::fs::OpenOptionsExt as _,
-    path::PathBuf,
+    path::{Path, PathBuf},
 };
 
 use anyhow::{Context as _, Result};
@@ -20,16 +19,10 @@ pub(super) struct Rejects {
 }
 
 impl Rejects {
-    /// Removes what an earlier import of the same file left.
-    pub(super) fn new(path: PathBuf, separator: u8, columns: &[String]) -> Result<Self> {
-        match fs::remove_file(&path) {
-            Err(error) if error.kind() != io::ErrorKind::NotFound => {
-                return Err(error).with_context(|| format!("{} cannot be written", path.display()));
-            }
-            _ => {}
-        }
+    /// For a file that is not there yet. It is made with the first line.
+    pub(super) fn new(path: PathBuf, separator: u8, columns: &[String]) -> Self {
         let kept = (0..columns.len()).filter(|at| !columns[*at].starts_with(OWN)).collect();
-        Ok(Self { path, separator, columns: columns.to_vec(), kept, writer: None })
+        Self { path, separator, columns: columns.to_vec(), kept, writer: None }
     }
 
     /// Writes a line with everything that is wrong with it.
@@ -53,7 +46,7 @@ impl Rejects {
     }
 }
 
-fn begin(path: &PathBuf, separator: u8, columns: &[String], kept: &[usize]) -> Result<csv::Writer<File>> {
+fn begin(path: &Path, separator: u8, columns: &[String], kept: &[usize]) -> Result<csv::Writer<File>> {
     let file = OpenOptions::new().write(true).create_new(true).mode(0o600).open(path);
     let file = file.with_context(|| format!("{} cannot be written", path.display()))?;
     let mut writer = csv::WriterBuilder::new().delimiter(separator).from_writer(file);

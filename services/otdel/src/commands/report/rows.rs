@@ -1,3 +1,5 @@
+use std::borrow::Cow;
+
 use anyhow::{Context as _, Result};
 use otdel_api::common;
 use otdel_runtime::convert::money_of;
@@ -74,7 +76,7 @@ impl Columns {
     }
 
     /// The rows as comma-separated values. An amount of money and its currency are two columns, `net` and
-    /// `net.currency_code`.
+    /// `net.currency_code`. No text is a formula, whoever has submitted it.
     pub(super) fn csv(&self) -> Result<String> {
         let mut to = csv::Writer::from_writer(Vec::new());
         let mut names = Vec::new();
@@ -88,14 +90,24 @@ impl Columns {
         for row in &self.rows {
             let mut cells = Vec::with_capacity(names.len());
             for (column, cell) in self.columns.iter().zip(row) {
-                cells.push(cell.text.as_str());
+                let is_text = column.kind == What::Text;
+                cells.push(if is_text { inert(&cell.text) } else { Cow::Borrowed(cell.text.as_str()) });
                 if column.kind == What::Money {
-                    cells.push(cell.currency.as_str());
+                    cells.push(Cow::Borrowed(cell.currency.as_str()));
                 }
             }
-            to.write_record(&cells)?;
+            to.write_record(cells.iter().map(|cell| cell.as_bytes()))?;
         }
         Ok(String::from_utf8(to.into_inner()?)?)
+    }
+}
+
+/// A text as a spreadsheet shows it: one that begins so is a formula there, which may call out (ASVS 1.2.10).
+fn inert(text: &str) -> Cow<'_, str> {
+    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
+        Cow::Owned(format!("'{text}"))
+    } else {
+        Cow::Borrowed(text)
     }
 }
 
@@ -251,6 +263,22 @@ mod tests {
         let texts = |row: usize| shown.rows[row].iter().map(Cell::whole).collect::<Vec<_>>();
         assert_eq!(texts(0), ["весна, «лето»", "3", "1.5000", "", "-2", "0", "0", "1.00 RUB; 2.00 EUR"]);
         assert_eq!(texts(1), ["", "0", "", "", "", "", "", ""]);
+    }
+
+    #[test]
+    fn what_somebody_submitted_is_no_formula_in_a_spreadsheet() {
+        let row = |origin: &str| rp::WonRow {
+            origin: origin.into(),
+            cycle_days: Some(rp::CycleDays { min: -2, ..Default::default() }),
+            ..Default::default()
+        };
+        let rows = vec![row("=HYPERLINK(1)"), row("@x"), row("a=b")];
+        let answer = rp::GetWonReportResponse { rows, freshness: vec![] };
+        let columns = columns("otdel.reporting.v1.GetWonReportResponse", answer.encode_to_vec());
+        let csv = columns.shown(&["origin".to_owned()]).csv().unwrap();
+        let starts: Vec<&str> = csv.lines().map(|line| line.split(',').next().unwrap()).collect();
+        assert_eq!(starts, ["origin", "'=HYPERLINK(1)", "'@x", "a=b"]);
+        assert!(csv.contains(",-2,"), "a number stays one: {csv}");
     }
 
     #[test]
