@@ -23,6 +23,7 @@ use super::{
     consumer::reason,
     lane::{Lane, Stopped},
     store,
+    wait::WAY_BACK,
 };
 use crate::{clock, fault::Fault, session};
 
@@ -38,8 +39,8 @@ const PAUSE: Duration = Duration::from_millis(250);
 impl Following {
     /// Builds the read model again and tells which generation is live then. A later one than `seen` is the answer at
     /// once, so that the call repeats safely. Who asks while a build is under way shares it, and it goes on when nobody
-    /// waits any more: when `patience` is over the answer is UNAVAILABLE `REBUILDING`. A build with another content than
-    /// the live one's is `DATA_LOSS` `DIGESTS_DIFFER`, and the live one stays.
+    /// waits any more: just before `patience` is over the answer is UNAVAILABLE `REBUILDING`. A build with another content
+    /// than the live one's is `DATA_LOSS` `DIGESTS_DIFFER`, and the live one stays.
     pub async fn rebuild(&self, seen: i64, patience: Option<Duration>) -> Result<i64, Fault> {
         let build = async {
             loop {
@@ -52,7 +53,7 @@ impl Following {
         };
         let late = || Fault::unavailable("REBUILDING", "the read model is being built; ask again how it ended");
         match patience {
-            Some(patience) => timeout(patience, build).await.unwrap_or_else(|_| Err(late())),
+            Some(patience) => timeout(patience.saturating_sub(WAY_BACK), build).await.unwrap_or_else(|_| Err(late())),
             None => build.await,
         }
     }
