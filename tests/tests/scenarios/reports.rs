@@ -2,6 +2,7 @@
 
 mod count;
 mod history;
+mod rebuilds;
 
 use std::{collections::BTreeMap, time::Duration};
 

@@ -1,0 +1,57 @@
+//! A build holds nobody up, and what passes does not end it.
+
+use std::time::Duration;
+
+use otdel_api::reporting as rp;
+use otdel_tests::{
+    door::Door,
+    eventually::{eventually, known},
+    refusal::reason,
+    suite::{Suite, Topology},
+};
+use sqlx::{AssertSqlSafe, Executor as _, PgPool};
+use tonic::Code;
+
+use super::{leads, submit};
+
+/// A suite whose reports count one lead.
+async fn with_a_lead() -> (Suite, PgPool) {
+    let suite = Suite::start(Topology::AllInOne).await;
+    let change = submit(&suite.admin).await.change;
+    assert_eq!(leads(&suite.admin, vec![change]).await, 1);
+    let pool = suite.database.pool("reporting").await;
+    (suite, pool)
+}
+
+/// Waits for the second build, which goes on when a call for it ends.
+async fn second_build(door: Door) -> rp::Projection {
+    let ask = rp::RebuildProjectionRequest { generation: 1 };
+    let built = known(|| async { door.projections().rebuild_projection(ask).await }).await;
+    built.expect("equal digests").projection.unwrap()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_build_that_cannot_log_in_goes_on_when_it_can() {
+    let (suite, pool) = with_a_lead().await;
+    let limit = async |connections: i32| {
+        let sql = format!(
+            "do $$ begin
+               execute format('alter database %I connection limit {connections}', current_database());
+             end $$"
+        );
+        pool.execute(AssertSqlSafe(sql)).await.unwrap();
+    };
+    limit(0).await;
+    eventually("the call says that the build goes on", || async {
+        let mut ask = tonic::Request::new(rp::RebuildProjectionRequest { generation: 1 });
+        ask.set_timeout(Duration::from_secs(6));
+        let refused = suite.admin.projections().rebuild_projection(ask).await.expect_err("nobody can log in");
+        let told = reason(&refused);
+        assert_ne!(told.1, "DATABASE_UNAVAILABLE", "the build is lost: {refused:?}");
+        if told == (Code::Unavailable, "REBUILDING".into()) { Ok(()) } else { Err(told) }
+    })
+    .await;
+    limit(-1).await;
+    assert_eq!(second_build(suite.admin.clone()).await.generation, 2);
+    suite.stop().await;
+}
