@@ -30,7 +30,7 @@ use crate::{clock, fault::Fault, session};
 /// A build under way, which all who ask for one share.
 pub(super) type Running = Shared<BoxFuture<'static, Result<i64, Fault>>>;
 
-/// How long the live build may wait for the change.
+/// How long the live build may wait for the change. Its consumers wait longer than that before they give up.
 const HOLD: Duration = Duration::from_secs(3);
 
 /// The pause before something that may pass is tried again.

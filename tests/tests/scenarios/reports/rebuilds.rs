@@ -55,3 +55,37 @@ async fn a_build_that_cannot_log_in_goes_on_when_it_can() {
     assert_eq!(second_build(suite.admin.clone()).await.generation, 2);
     suite.stop().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_follower_that_waits_for_its_read_model_keeps_its_session() {
+    let (suite, pool) = with_a_lead().await;
+    let mut held = pool.begin().await.unwrap();
+    held.execute("select from projection for update").await.unwrap();
+    let (change, office) = (submit(&suite.admin).await.change, office(&pool).await);
+    let first = waiting_since(&pool, office, "").await;
+    // The first wait for the row is given up, and the next one begins.
+    waiting_since(&pool, office, &first).await;
+    held.rollback().await.unwrap();
+    assert_eq!(leads(&suite.admin, vec![change]).await, 2);
+    assert_eq!(self::office(&pool).await, office, "another session follows");
+    suite.stop().await;
+}
+
+/// The session that follows leads, by its number in the server.
+async fn office(pool: &PgPool) -> i32 {
+    let sql = "select pid from pg_locks join pg_database d on d.oid = database and datname = current_database()
+               where locktype = 'advisory' and granted
+                 and (classid::bigint << 32) | objid::bigint
+                     = hashtextextended('otdel.follow/reporting/reporting/leads', 0)";
+    eventually("somebody follows", || async { sqlx::query_scalar(sql).fetch_one(pool).await }).await
+}
+
+/// When the transaction began in which a session waits for a lock. Not one that began at `but`.
+async fn waiting_since(pool: &PgPool, session: i32, but: &str) -> String {
+    let sql = "select xact_start::text from pg_stat_activity
+               where pid = $1 and wait_event_type = 'Lock' and xact_start::text <> $2";
+    eventually("the session waits for a lock", || async {
+        sqlx::query_scalar(sql).bind(session).bind(but).fetch_one(pool).await
+    })
+    .await
+}
