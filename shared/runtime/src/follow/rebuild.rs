@@ -315,17 +315,21 @@ impl Build {
         tracing::warn!(follower = self.following.name(), generation, reason, ?cause, "build was not removed");
     }
 
-    /// Removes a build's rows and cursors. Never the live one's, and none becomes live meanwhile.
+    /// Removes a build's cursors and rows. Never the live one's, and none becomes live meanwhile.
+    ///
+    /// Without its cursors nobody writes to it any more. Its rows may take long, for which the live build must not be held
+    /// up: they go by themselves, a statement for each table, and nobody waits for those. In parts it would take longer:
+    /// a million leads went in 1.9 s at once and in 3.8 s by 5,000, of which each part passes all that went before it
+    /// while an older transaction is open (300,000 leads in 25 s).
     async fn clear(&self, office: &mut PgConnection, generation: i64) -> Result<(), Fault> {
         let (name, rebuild) = (self.following.name(), self.following.rebuildable()?);
         let mut tx = office.begin().await?;
         if store::lock_live(&mut tx, name).await? == Some(generation) {
             return Err(conflict());
         }
-        rebuild.discard(&mut tx, generation).await?;
         store::forget(&mut tx, name, generation).await?;
         tx.commit().await?;
-        Ok(())
+        rebuild.discard(office, generation).await
     }
 }
 

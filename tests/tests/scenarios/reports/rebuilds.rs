@@ -57,6 +57,28 @@ async fn a_build_that_cannot_log_in_goes_on_when_it_can() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn the_live_build_goes_on_while_the_old_one_is_removed() {
+    let (suite, pool) = with_a_lead().await;
+    let mut held = pool.begin().await.unwrap();
+    held.execute("select from lead where generation = 1 for update").await.unwrap();
+    let building = tokio::spawn(second_build(suite.admin.clone()));
+    eventually("the next build is live", || async {
+        let live: i64 = sqlx::query_scalar("select live from projection").fetch_one(&pool).await.unwrap();
+        if live == 2 { Ok(()) } else { Err(live) }
+    })
+    .await;
+
+    let change = submit(&suite.admin).await.change;
+    assert_eq!(leads(&suite.admin, vec![change]).await, 2);
+    held.rollback().await.unwrap();
+    assert_eq!(building.await.unwrap().generation, 2);
+    let left: i64 =
+        sqlx::query_scalar("select count(*) from lead where generation = 1").fetch_one(&pool).await.unwrap();
+    assert_eq!(left, 0, "rows of the old build were left");
+    suite.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_follower_that_waits_for_its_read_model_keeps_its_session() {
     let (suite, pool) = with_a_lead().await;
     let mut held = pool.begin().await.unwrap();
