@@ -193,8 +193,12 @@ async fn cursor(
             "cursor",
             format_args!("{at} is of an earlier epoch: it reads again when it runs"),
         ),
-        Recognised::Diverged => {
+        Recognised::Diverged { announced: true } => {
             Finding::pending(service, "cursor", format_args!("{at} is of a lost history: it reads again when it runs"))
+        }
+        Recognised::Diverged { announced: false } => {
+            let text = format_args!("{at} has read events that are not there any more, and no restore was announced");
+            Finding::wrong(service, "cursor", text)
         }
     })
 }

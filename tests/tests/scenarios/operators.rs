@@ -156,6 +156,11 @@ async fn whatever_was_changed_is_found_by_verify() {
         "grant update on billing.ledger_entry to otdel_billing_app",
         "update billing.payment set allocated = allocated - 1 where allocated > 0",
         "update reporting.cursor set position = position - 1 where source = 'billing'",
+        // The one change of a feed that its chain does not show: it is cut, and its end is moved there.
+        "with cut as (delete from billing.outbox where position = (select max(position) from billing.outbox)
+                      returning position - 1 as last)
+         update billing.feed_head
+         set (position, hash) = (select position, hash from billing.outbox, cut where position = last)",
     ] {
         sqlx::query(change).execute(&pool).await.unwrap();
     }
@@ -169,6 +174,7 @@ async fn whatever_was_changed_is_found_by_verify() {
         ("billing", "rights", "otdel_billing_app may update billing.ledger_entry"),
         ("billing", "ledger", "payments are allocated otherwise than their allocations say"),
         ("billing", "ledger", "advance in RUB has"),
+        ("leads", "cursor", "no restore was announced"),
         ("reporting", "cursor", "says otherwise than its token"),
     ] {
         let told = findings.iter().any(|one| {

@@ -279,7 +279,11 @@ pub enum Recognised {
     /// What was read up to it stands here, but under an earlier epoch.
     EarlierEpoch,
     /// Something else stands at its position, or nothing: its reader has seen events that this feed does not have.
-    Diverged,
+    Diverged {
+        /// Whether the feed has another epoch since, as it gets after a restore. Where it has not, events that were
+        /// numbered are gone without a word.
+        announced: bool,
+    },
 }
 
 /// Whether a cursor is of the feed on the search path as it is now: of its epoch, and with the hash that stands at its
@@ -290,7 +294,7 @@ pub async fn recognise(db: &mut PgConnection, cursor: &Cursor) -> sqlx::Result<R
     Ok(match (same_place, same_epoch) {
         (true, true) => Recognised::Same,
         (true, false) => Recognised::EarlierEpoch,
-        (false, _) => Recognised::Diverged,
+        (false, _) => Recognised::Diverged { announced: !same_epoch },
     })
 }
 
