@@ -1,11 +1,25 @@
 -- What a build holds in a few numbers, kept beside the facts by their triggers (0003): the digest of a read model of any
 -- size is there at once.
 
+-- The follower of the version before may be at work and writes on. It begins each transaction at its cursor, so that to
+-- hold those first is to wait for one that is under way, and never for each other.
+lock table reporting.cursor in share row exclusive mode;
+
 -- The stage entries of a pipeline, so that the order in which its stages were first entered is found by index.
 alter table reporting.stage_entry add column pipeline_id uuid;
 update reporting.stage_entry e set pipeline_id = d.pipeline_id
 from reporting.deal d where d.generation = e.generation and d.deal_id = e.deal_id;
 alter table reporting.stage_entry alter column pipeline_id set not null;
+-- The version before does not name the pipeline.
+create function reporting.name_pipeline() returns trigger language plpgsql as $$
+begin
+  select pipeline_id into new.pipeline_id
+  from reporting.deal
+  where generation = new.generation and deal_id = new.deal_id;
+  return new;
+end $$;
+create trigger name_pipeline before insert on reporting.stage_entry
+for each row when (new.pipeline_id is null) execute function reporting.name_pipeline();
 create index stage_entry_first on reporting.stage_entry (generation, pipeline_id, stage, position);
 
 -- What a build's tables of facts hold: how many rows, and the SHA-256 of each combined by exclusive or. A row's own digest
@@ -39,9 +53,6 @@ from reporting.invoice f group by generation
 union all
 select generation, 'allocation', count(*), bit_xor(reporting.digest_of(to_jsonb(f)))
 from reporting.allocation f group by generation;
-
--- What is there already.
-insert into reporting.content select * from reporting.content_recount;
 
 -- Puts a row into the content or takes it out.
 create function reporting.keep_content(kept_generation bigint, kept_table text, more integer, fact jsonb) returns void

@@ -2,8 +2,9 @@
 -- thousand.
 --
 -- Triggers on the facts keep them, in the statement that writes the fact: what a row counted for before is taken off, what
--- it counts for now is added. So no way to write a fact can forget a sum, and sums depend on the facts that there are and
--- not on the order in which they came. Facts are only ever taken away with their whole build, and its sums with them.
+-- it counts for now is added. So no insert and no update of a fact can forget a sum, and sums depend on the facts that
+-- there are and not on the order in which they came. Only a deal comes before the stages that it enters. Nothing counts
+-- what is deleted: facts are only ever taken away with their whole build, and its sums with them.
 --
 -- Each sum is kept twice: over all (`whole`, without owner and team) for those who reach everything, and by who answers
 -- for it for everybody else and for filters. Batches of one build never run at the same time, so that one row over all
@@ -12,6 +13,12 @@
 -- Sums of money are numeric: one that is too large for a report must not stop the follower.
 --
 -- Beside each table of sums is a view that counts the same from the facts. A rebuild compares the two, and so do tests.
+
+-- From what is counted here until the triggers are there nobody writes a fact: it would be counted by neither. Whoever is
+-- at work waits meanwhile, and goes on with the triggers. The cursors are the first of these tables that a transaction of
+-- the follower writes, see 0002.
+lock table reporting.cursor, reporting.lead, reporting.deal, reporting.stage_entry, reporting.invoice, reporting.allocation
+in share row exclusive mode;
 
 -- Leads by the month in which they were received.
 create table reporting.lead_sum (
@@ -178,6 +185,7 @@ from reporting.money cross join (values (true), (false)) as kept (whole)
 group by 1, 2, 3, 4, 5, 6;
 
 -- What is there already.
+insert into reporting.content select * from reporting.content_recount;
 insert into reporting.lead_sum select * from reporting.lead_recount;
 insert into reporting.won_sum select * from reporting.won_recount;
 insert into reporting.worth_sum select * from reporting.worth_recount;

@@ -88,9 +88,10 @@ impl Fault {
             }
             // lock_not_available, query_canceled
             (_, "55P03" | "57014") => Self::unavailable("BUSY", "another call holds what this one needs"),
-            // admin_shutdown, crash_shutdown, cannot_connect_now, too_many_connections, idle-in-transaction time-out
+            // admin_shutdown, crash_shutdown, cannot_connect_now, idle_session_timeout, too_many_connections,
+            // idle_in_transaction_session_timeout
             (sqlx::Error::Io(_) | sqlx::Error::Tls(_) | sqlx::Error::WorkerCrashed, _)
-            | (_, "57P01" | "57P02" | "57P03" | "53300" | "25P03") => {
+            | (_, "57P01" | "57P02" | "57P03" | "57P05" | "53300" | "25P03") => {
                 Self::unavailable("DATABASE_UNAVAILABLE", "the database cannot be reached")
             }
             // serialization_failure, deadlock_detected

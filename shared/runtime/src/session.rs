@@ -1,6 +1,6 @@
 //! A database session of one's own, outside the pool: for loops that must go on when calls have taken every connection.
 
-use std::time::Duration;
+use std::{error::Error, sync::Arc, time::Duration};
 
 use sqlx::{Connection as _, PgConnection, PgPool};
 
@@ -18,6 +18,10 @@ pub(crate) async fn open(pool: &PgPool, settings: &[(&str, &str)]) -> Result<PgC
     let options = pool.connect_options().as_ref().clone().options(KEEPALIVE).options(settings.iter().copied());
     match tokio::time::timeout(CONNECT, PgConnection::connect_with(&options)).await {
         Ok(connected) => Ok(connected?),
-        Err(_) => Err(Fault::unavailable("DATABASE_UNAVAILABLE", "the database cannot be reached")),
+        Err(_) => {
+            let mut fault = Fault::unavailable("DATABASE_UNAVAILABLE", "the database cannot be reached");
+            fault.cause = Some(Arc::from(Box::<dyn Error + Send + Sync>::from("the login took longer than 5 s")));
+            Err(fault)
+        }
     }
 }

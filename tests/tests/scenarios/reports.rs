@@ -2,6 +2,7 @@
 
 mod count;
 mod history;
+mod rebuilds;
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -337,6 +338,11 @@ async fn a_changed_row_is_found_by_a_rebuild_which_then_changes_nothing() {
         assert_eq!(told["rebuilt"], honest.digest);
         sqlx::query(AssertSqlSafe(format!("update {sum} {back}"))).execute(&pool).await.unwrap();
     }
+    sqlx::query("update content set facts = facts + 1 where fact_table = 'lead'").execute(&pool).await.unwrap();
+    let refused = rebuild(&suite.admin).await.expect_err("content");
+    let told = refused.get_details_error_info().unwrap().metadata;
+    assert_eq!(told["live"], format!("{} with wrong content", honest.digest));
+    sqlx::query("update content set facts = facts - 1 where fact_table = 'lead'").execute(&pool).await.unwrap();
     let left: i64 = sqlx::query_scalar(
         "select (select count(*) from lead where generation <> 1) + (select count(*) from deal where generation <> 1)
               + (select count(*) from allocation where generation <> 1)

@@ -1,7 +1,13 @@
 //! The sums that reports read are what the facts make, whatever is written, however often and in whatever order.
 
-use otdel_tests::{cluster::Database, dice::Dice};
-use sqlx::{AssertSqlSafe, PgConnection};
+use otdel::{cli::Role, node};
+use otdel_runtime::db::{Deployment, Schema};
+use otdel_tests::{
+    cluster::{Database, ZONE, password},
+    dice::Dice,
+    eventually::eventually,
+};
+use sqlx::{AssertSqlSafe, PgConnection, migrate::Migrator};
 
 /// The tables of sums with what tells a sum of nothing, which does not count: those that there are depend on the order.
 const SUMS: [(&str, &str); 6] = [
@@ -31,13 +37,7 @@ async fn sums_are_those_of_the_facts_whatever_is_written() {
             write(&mut db, &statement, generation).await;
         }
         has_counted(&mut db, generation).await;
-        for (sum, nothing) in SUMS {
-            let kept = format!("select * from reporting.{sum}_sum where not ({nothing}) and generation = {generation}");
-            let recounted = format!("select * from reporting.{sum}_recount where generation = {generation}");
-            assert_eq!(difference(&mut db, &kept, &recounted).await, 0, "{sum}_sum of seed {seed}");
-        }
-        let of = |name| format!("select * from reporting.{name} where generation = {generation}");
-        assert_eq!(difference(&mut db, &of("content"), &of("content_recount")).await, 0, "content of seed {seed}");
+        are_those_of_the_facts(&mut db, generation).await;
         sqlx::query("commit").execute(&mut db).await.unwrap();
     }
 }
@@ -203,6 +203,83 @@ fn of_billing(dice: &mut Dice, anything: bool) -> String {
 async fn write(db: &mut PgConnection, statement: &str, generation: i64) {
     let written = sqlx::query(AssertSqlSafe(statement)).bind(generation).execute(db).await;
     written.unwrap_or_else(|error| panic!("{statement}: {error}"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_upgrade_beside_a_follower_that_writes_counts_every_fact() {
+    let database = Database::empty().await;
+    upgrade(&database, 1).await;
+    let mut follower = database.app("reporting").await;
+    for statement in [
+        "insert into reporting.projection (name, live) values ('reporting', 1)",
+        "insert into reporting.cursor (projection, generation, source, position, token)
+         values ('reporting', 1, 'leads', 0, '')",
+    ] {
+        sqlx::query(statement).execute(&mut follower).await.unwrap();
+    }
+    let mut dice = Dice::new(1);
+    begin_a_batch(&mut follower, &mut dice).await;
+    sqlx::query("commit").execute(&mut follower).await.unwrap();
+    for version in 2..=3 {
+        begin_a_batch(&mut follower, &mut dice).await;
+        let upgrading = tokio::spawn({
+            let database = database.clone();
+            async move { upgrade(&database, version).await }
+        });
+        eventually("the upgrade waits for the batch", || async {
+            let sql = "select count(*) from pg_locks join pg_database d on d.oid = database
+                       where datname = current_database() and not granted";
+            let mut db = database.app("reporting").await;
+            let waiting: i64 = sqlx::query_scalar(sql).fetch_one(&mut db).await.unwrap();
+            if waiting > 0 { Ok(()) } else { Err(waiting) }
+        })
+        .await;
+        sqlx::query("commit").execute(&mut follower).await.unwrap();
+        upgrading.await.unwrap();
+    }
+    has_counted(&mut follower, 1).await;
+    are_those_of_the_facts(&mut follower, 1).await;
+    // It may go on for as long as it likes.
+    begin_a_batch(&mut follower, &mut dice).await;
+    are_those_of_the_facts(&mut follower, 1).await;
+}
+
+/// Brings the schema to a version.
+async fn upgrade(database: &Database, version: usize) {
+    let schema = node::schema(Role::Reporting).expect("a schema");
+    let migrations = schema.migrations.migrations[..version].to_vec().into();
+    let migrator = Box::leak(Box::new(Migrator { migrations, ..Migrator::DEFAULT }));
+    let deployment = Deployment { zone: ZONE.parse().unwrap(), test_time: None };
+    let schema = Schema { migrations: migrator, ..*schema };
+    schema.migrate(&database.options(), &password("reporting"), &deployment).await.unwrap();
+}
+
+/// Writes a batch as the follower of the first version does, and does not commit it.
+async fn begin_a_batch(db: &mut PgConnection, dice: &mut Dice) {
+    for statement in [
+        "begin",
+        "select from reporting.projection where name = 'reporting' for update",
+        "update reporting.cursor set position = position + 1",
+    ] {
+        sqlx::query(statement).execute(&mut *db).await.unwrap();
+    }
+    for _ in 0..STATEMENTS {
+        let statement = if dice.below(3) == 0 { of_billing(dice, false) } else { of_leads(dice, false) };
+        // It knows of no pipeline in a stage's entry.
+        let statement = statement.replace("deal_id, pipeline_id, ", "deal_id, ");
+        write(db, &statement, 1).await;
+    }
+}
+
+async fn are_those_of_the_facts(db: &mut PgConnection, generation: i64) {
+    for (sum, nothing) in SUMS {
+        let kept = format!("select * from reporting.{sum}_sum where not ({nothing}) and generation = {generation}");
+        let recounted = format!("select * from reporting.{sum}_recount where generation = {generation}");
+        assert_eq!(difference(db, &kept, &recounted).await, 0, "{sum}_sum of generation {generation}");
+    }
+    let of = |name| format!("select * from reporting.{name} where generation = {generation}");
+    let differing = difference(db, &of("content"), &of("content_recount")).await;
+    assert_eq!(differing, 0, "content of generation {generation}");
 }
 
 /// A history without one of these would prove less than it seems to.

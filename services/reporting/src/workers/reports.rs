@@ -72,7 +72,10 @@ impl Rebuild for Reports {
     /// A build whose sums are not what its facts make is like no other build.
     async fn digest(&self, db: &mut PgConnection, generation: i64) -> Result<String, Fault> {
         let digest = store::build::recounted_digest(db, generation).await?;
-        let wrong = store::build::wrong_sums(db, generation).await?;
+        let mut wrong = store::build::wrong_sums(db, generation).await?;
+        if store::build::digest(db, generation).await? != digest {
+            wrong.push("content".into());
+        }
         Ok(if wrong.is_empty() { digest } else { format!("{digest} with wrong {}", wrong.join(", ")) })
     }
 

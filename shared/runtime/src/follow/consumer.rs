@@ -1,8 +1,9 @@
 //! The loop that keeps a live build up with one source.
 
-use std::time::Duration;
+use std::{pin::pin, time::Duration};
 
 use sqlx::{Connection as _, PgConnection};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -17,7 +18,12 @@ use crate::{clock, fault::Fault, session};
 
 /// A process that is stopped loses its office after so long. One that works is heard from more often: with each event, and
 /// with the word that a source sends after 15 s of silence.
-const SETTINGS: [(&str, &str); 1] = [("idle_session_timeout", "45s")];
+///
+/// It waits for the row of the live build longer than a rebuild may hold that, which is 3 s.
+const SETTINGS: [(&str, &str); 2] = [("idle_session_timeout", "45s"), ("lock_timeout", "4s")];
+
+/// How often the database hears of a consumer that waits for something else.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(15);
 
 /// How often a replica asks whether it may take over.
 const TURN: Duration = Duration::from_millis(250);
@@ -37,7 +43,8 @@ pub(super) async fn run(following: Following, source: Source, stop: Cancellation
     let mut pause = SHORTEST_PAUSE;
     begin_at_zero(&following, source);
     while !stop.is_cancelled() {
-        let mut consumer = Consumer { following: following.clone(), source, stop: stop.clone(), went_well: false };
+        let mut consumer =
+            Consumer { following: following.clone(), source, stop: stop.clone(), went_well: false, generation: 0 };
         let stopped = consumer.hold_office().await;
         if consumer.went_well {
             pause = SHORTEST_PAUSE;
@@ -70,6 +77,8 @@ struct Consumer {
     stop: CancellationToken,
     /// Whether anything was read or applied since the last pause.
     went_well: bool,
+    /// The build that was followed last.
+    generation: i64,
 }
 
 impl Consumer {
@@ -105,6 +114,7 @@ impl Consumer {
     async fn follow(&mut self, db: &mut PgConnection) -> Result<(), Stopped> {
         let name = self.following.name();
         let generation = store::prepare(db, name, self.following.0.follower.sources()).await?;
+        self.generation = generation;
         let at = store::at(&mut *db, name, generation, self.source).await?;
         let reader = Reader { following: self.following.clone(), source: self.source, generation, live: true };
         // Said before anything comes, or a follower that is stuck from the start would look like one that is not there.
@@ -119,8 +129,8 @@ impl Consumer {
             }
             match lane.apply(db, i64::MAX).await {
                 Ok(()) => pause = SHORTEST_PAUSE,
-                // The stream stays open meanwhile: the source waits.
-                Err(stopped @ Stopped::Event { .. }) => {
+                // Neither the session nor the stream is given up meanwhile: the source waits.
+                Err(stopped) if stopped.leaves_the_session_whole() => {
                     self.tell(&stopped);
                     self.stop.clone().run_until_cancelled(clock::pause(pause)).await;
                     pause = (pause * 2).min(LONGEST_PAUSE);
@@ -143,18 +153,25 @@ impl Consumer {
             "source was restored to an earlier state, reading it again"
         );
         metrics::counter!("otdel_follow_data_loss_total", "follower" => follower, "source" => source).increment(1);
-        let generation = store::prepare(db, follower, self.following.0.follower.sources()).await?;
         if self.following.0.follower.rebuild().is_some() {
-            let rebuilt = self.following.rebuild_after_loss(generation);
-            if let Some(rebuilt) = self.stop.clone().run_until_cancelled(rebuilt).await {
-                rebuilt.map_err(Stopped::Here)?;
-            }
-            return Ok(());
+            let stop = self.stop.clone();
+            return stop.run_until_cancelled(self.wait_for_rebuild(db)).await.unwrap_or(Ok(()));
         }
-        let at = store::at(&mut *db, follower, generation, self.source).await?;
+        let at = store::at(&mut *db, follower, self.generation, self.source).await?;
         let step = Step { from: at.position, to: 0, token: "", occur_time: None };
-        store::advance(db, follower, generation, self.source, &step).await?;
+        store::advance(db, follower, self.generation, self.source, &step).await?;
         Ok(())
+    }
+
+    /// Waits for a later build than the one whose place the source refused, and keeps the office meanwhile.
+    async fn wait_for_rebuild(&self, db: &mut PgConnection) -> Result<(), Stopped> {
+        let mut rebuilt = pin!(self.following.rebuild_after_loss(self.generation));
+        loop {
+            match timeout(SIGN_OF_LIFE, &mut rebuilt).await {
+                Ok(rebuilt) => return rebuilt.map(drop).map_err(Stopped::Here),
+                Err(_) => db.ping().await?,
+            }
+        }
     }
 
     /// Says once, here where it is handled, why it does not go on. Never what an event carries.

@@ -44,6 +44,18 @@ pub(super) enum Stopped {
     Here(Fault),
 }
 
+impl Stopped {
+    /// Whether only a transaction failed, or a wait for a lock took too long, so that the same may be tried again in the
+    /// same session.
+    pub(super) fn leaves_the_session_whole(&self) -> bool {
+        match self {
+            Self::Event { .. } => true,
+            Self::Here(fault) => fault.reason == "BUSY",
+            Self::Source(_) | Self::Gap { .. } | Self::Moved => false,
+        }
+    }
+}
+
 impl From<sqlx::Error> for Stopped {
     fn from(error: sqlx::Error) -> Self {
         Self::Here(error.into())

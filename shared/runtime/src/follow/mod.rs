@@ -73,7 +73,7 @@ pub trait Rebuild: Send + Sync {
     /// that were made of the same events. Such as SHA-256 in hexadecimal digits.
     async fn digest(&self, db: &mut PgConnection, generation: i64) -> Result<String, Fault>;
 
-    /// Removes a build.
+    /// Removes a build that nobody reads or writes. It may be half removed already, and need not go at once.
     async fn discard(&self, db: &mut PgConnection, generation: i64) -> Result<(), Fault>;
 }
 

@@ -19,7 +19,7 @@ const MOST: usize = 100;
 const PATIENCE: Duration = Duration::from_secs(10);
 
 /// What is left for the answer when a wait ends at the caller's deadline.
-const WAY_BACK: Duration = Duration::from_millis(100);
+pub(super) const WAY_BACK: Duration = Duration::from_millis(100);
 
 /// How often a process looks for what another replica has read, however many of its calls wait.
 const LOOK: Duration = Duration::from_millis(50);
