@@ -31,9 +31,9 @@ pub const INIT: &str = "\
 Examples:
   otdel init --secrets /etc/otdel
   otdel init --secrets /etc/otdel --admin-key admin.key --database-url URL     once the database is migrated
-  otdel init --secrets /etc/otdel --renew                                      before certificates expire
+  otdel init --secrets /etc/otdel --renew                                      certificates, at any time
 
-A second time it changes nothing.
+A second time it changes nothing but certificates that are about to end.
 Next: `otdel migrate`, then `otdel serve`.";
 
 pub const MIGRATE: &str = "\
