@@ -129,6 +129,20 @@ fn only_the_door_is_published_and_only_to_this_machine() {
 }
 
 #[test]
+fn no_address_has_every_connection_of_the_gateway() {
+    let all = otdel_runtime::server::Limits::default().connections;
+    let readme = text("README.md");
+    let (_, overlay) = readme.split_once("OTDEL_CONNECTIONS_PER_ADDRESS: \"").unwrap();
+    let stack = environment(&services()["gateway"]);
+    let (_, stack) = stack.iter().find(|(name, _)| name == "OTDEL_CONNECTIONS_PER_ADDRESS").unwrap();
+    let (told, _) = overlay.split_once('"').unwrap();
+    for (where_from, most) in [("compose.yaml, for a proxy", stack.as_str()), ("README.md, for strangers", told)] {
+        let most: usize = most.parse().unwrap();
+        assert!(most <= all / 2, "{where_from}: {most} of {all}");
+    }
+}
+
+#[test]
 fn the_gateway_has_no_way_to_the_database_and_the_database_none_out() {
     let networks_of = compose("compose.yaml")["networks"].clone();
     for inside in ["mesh", "database"] {
