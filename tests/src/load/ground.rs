@@ -92,11 +92,9 @@ impl Ground {
         let principal: String =
             sqlx::query_scalar("select 'principals/' || id from leads.principal").fetch_one(&leads).await?;
         leads.close().await;
-        let mut db = PgConnection::connect_with(&options).await?;
-        for statement in stock.seed().split(';').filter(|text| !text.trim().is_empty()) {
-            db.execute(AssertSqlSafe(statement.to_owned())).await.with_context(|| statement.to_owned())?;
-        }
-        db.close().await?;
+        let db = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
+        run(&db, include_str!("sql/seed.sql"), &stock.numbers()).await?;
+        db.close().await;
         Ok(Self { cluster, folder, key: std::fs::read_to_string(&key_file)?.trim().to_owned(), principal, stock })
     }
 
@@ -158,17 +156,25 @@ impl Ground {
 }
 
 impl Stock {
-    fn seed(self) -> String {
-        let numbers = [
+    fn numbers(self) -> [(&'static str, u64); 4] {
+        [
             ("{leads}", self.leads),
             ("{contacted}", self.contacted),
             ("{orders}", self.orders),
             ("{invoices}", self.invoices),
-        ];
-        let sql = include_str!("sql/seed.sql").lines().filter(|line| !line.trim_start().starts_with("--"));
-        let sql = sql.collect::<Vec<_>>().join("\n");
-        numbers.into_iter().fold(sql, |sql, (name, number)| sql.replace(name, &number.to_string()))
+        ]
     }
+}
+
+/// Runs the statements of a script one by one, on one connection, with these numbers filled in.
+pub async fn run(db: &PgPool, script: &str, numbers: &[(&str, u64)]) -> Result<()> {
+    let sql = script.lines().filter(|line| !line.trim_start().starts_with("--")).collect::<Vec<_>>().join("\n");
+    let sql = numbers.iter().fold(sql, |sql, (name, number)| sql.replace(name, &number.to_string()));
+    let mut db = db.acquire().await?;
+    for statement in sql.split(';').filter(|text| !text.trim().is_empty()) {
+        db.execute(AssertSqlSafe(statement.to_owned())).await.with_context(|| statement.to_owned())?;
+    }
+    Ok(())
 }
 
 impl Base {
