@@ -6,6 +6,7 @@ import threading
 import time
 
 from .client import Refused
+from .report import eventually
 from .story import new, payment, roubles, submission
 
 
@@ -23,7 +24,7 @@ class Load:
     def reset(self):
         """Begins to count anew."""
         with self.lock:
-            self.answered, self.again, self.slowest = 0, 0, 0.0
+            self.answered, self.again, self.slowest, self.in_a_row = 0, 0, 0.0, 0
             self.failed = collections.Counter()
 
     def __enter__(self):
@@ -45,10 +46,12 @@ class Load:
                 tries = self._one(number)
                 with self.lock:
                     self.answered += 1
+                    self.in_a_row += 1
                     self.again += tries - 1
                     self.slowest = max(self.slowest, time.monotonic() - began)
             except Refused as refused:
                 with self.lock:
+                    self.in_a_row = 0
                     self.failed[str(refused)[:160]] += 1
             number += self.callers
             due = max(due + self.pause, time.monotonic() - self.pause)
@@ -70,6 +73,12 @@ class Load:
         answer, tries = door.call("POST", path, json.dumps(body).encode())
         door.acknowledged.append((door.key, path, body, answer))
         return tries
+
+    def goes_on(self, calls=36):
+        """Waits until so many calls in a row are answered, from now on: each caller asks every service meanwhile."""
+        with self.lock:
+            self.in_a_row = 0
+        eventually(f"{calls} calls in a row are answered", lambda: self.in_a_row >= calls, 30)
 
     def told(self):
         """The count in words."""

@@ -93,7 +93,8 @@ show_events_until() { # ENOUGH
       fi
     done <"$tmp/feed"
     wait "$stream" || true
-    case $(jq -r .code "$tmp/end" 2>/dev/null) in
+    # Without a detail no server said it: the connection broke, and buf calls it internal where that was inside of a message.
+    case $(jq -r 'if .details then .code else "unavailable" end' "$tmp/end" 2>/dev/null) in
       "" | unavailable) sleep 0.1 ;;
       *)
         cat "$tmp/end" >&2 # data_loss: the server was restored to an earlier state. Begin again with an empty cursor.

@@ -1,7 +1,7 @@
 //! Calling the suite as clients without gRPC do: over plain HTTP with JSON, and from browsers with gRPC-Web.
 
 use bytes::{Bytes, BytesMut};
-use http::{Method, StatusCode, header};
+use http::{HeaderMap, Method, StatusCode, header};
 use http_body_util::BodyExt as _;
 use serde_json::Value;
 use tonic::{body::Body, service::interceptor::InterceptedService, transport::Channel};
@@ -21,6 +21,18 @@ impl Door {
         InterceptedService::new(GrpcWebClientLayer::new().layer(channel), self.bearer.clone())
     }
 
+    /// Reads something.
+    pub async fn get(&self, path: &str) -> Answer {
+        self.ask(Method::GET, path, "").await
+    }
+
+    /// An HTTP request and its whole answer.
+    pub async fn ask(&self, verb: Method, path: &str, body: impl Into<Bytes>) -> Answer {
+        let (head, body) = self.http(verb, path, body).await.into_parts();
+        let body = body.collect().await.expect("a whole answer").to_bytes();
+        Answer { status: head.status, headers: head.headers, body }
+    }
+
     /// An HTTP request and its answer as it comes.
     pub async fn http(&self, verb: Method, path: &str, body: impl Into<Bytes>) -> http::Response<Body> {
         let mut request = http::Request::builder().method(verb).uri(path);
@@ -33,11 +45,36 @@ impl Door {
 
     /// A call with JSON: the status and the body of its answer.
     pub async fn json(&self, verb: Method, path: &str, body: Option<&Value>) -> (StatusCode, Value) {
-        let body = body.map(ToString::to_string).unwrap_or_default();
-        let response = self.http(verb, path, body).await;
-        let status = response.status();
-        let body = response.into_body().collect().await.expect("a whole answer").to_bytes();
-        (status, serde_json::from_slice(&body).expect("JSON"))
+        let answer = self.ask(verb, path, body.map(ToString::to_string).unwrap_or_default()).await;
+        (answer.status, answer.json())
+    }
+}
+
+/// What came back.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// The HTTP status.
+    pub status: StatusCode,
+    /// The headers.
+    pub headers: HeaderMap,
+    /// The body.
+    pub body: Bytes,
+}
+
+impl Answer {
+    /// A header's value, if it is there.
+    pub fn header(&self, name: &str) -> Option<String> {
+        self.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+    }
+
+    /// The body as text.
+    pub fn text(&self) -> String {
+        String::from_utf8_lossy(&self.body).into_owned()
+    }
+
+    /// The body as JSON.
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 }
 

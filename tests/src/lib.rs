@@ -7,7 +7,6 @@ pub mod door;
 pub mod eventually;
 pub mod http;
 pub mod issuer;
-pub mod json;
 pub mod load;
 pub mod operator;
 pub mod oracle;

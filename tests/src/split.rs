@@ -42,6 +42,13 @@ impl From<Role> for Seat {
     }
 }
 
+impl Seat {
+    /// What its files are called.
+    fn name(self) -> String {
+        if self.number == 1 { self.service.to_owned() } else { format!("{}-{}", self.service, self.number) }
+    }
+}
+
 /// The second process of a role.
 pub fn second(role: Role) -> Seat {
     Seat { service: role.name(), number: 2 }
@@ -90,21 +97,20 @@ impl Split {
     /// Starts a process and points its proxy at it.
     pub async fn run(&mut self, seat: impl Into<Seat>) {
         let seat = seat.into();
-        let name = if seat.number == 1 { String::new() } else { format!("-{}", seat.number) };
-        let process = self.spawn(seat.service, &name).await;
+        let process = self.spawn(seat.service, &seat.name()).await;
         self.proxies[&seat].point_to(Some(process.address));
         self.processes.insert(seat, process);
     }
 
     /// Starts one more process of a role, which nobody calls: for what it does by itself.
     pub async fn replica(&self, role: Role, name: &str) -> Process {
-        self.spawn(role.name(), name).await
+        self.spawn(role.name(), &format!("{}{name}", role.name())).await
     }
 
-    async fn spawn(&self, service: &'static str, replica: &str) -> Process {
-        let address_file = self.folder.join(format!("{service}{replica}.address"));
+    async fn spawn(&self, service: &'static str, name: &str) -> Process {
+        let address_file = self.folder.join(format!("{name}.address"));
         let _ = std::fs::remove_file(&address_file);
-        let log = self.folder.join(format!("{service}{replica}.log"));
+        let log = self.folder.join(format!("{name}.log"));
         let log = std::fs::OpenOptions::new().create(true).append(true).open(log).expect("a log");
         // A test that is killed takes its processes along.
         let mut command = Command::new("setpriv");
@@ -176,9 +182,9 @@ impl Split {
         (status, asked.elapsed())
     }
 
-    /// Where a role's metrics are, if it was told to serve them.
-    pub fn metrics(&self, role: Role) -> Option<SocketAddr> {
-        let text = std::fs::read_to_string(self.folder.join(format!("{}.address", role.name()))).ok()?;
+    /// Where a process's metrics are, if it was told to serve them.
+    pub fn metrics(&self, seat: impl Into<Seat>) -> Option<SocketAddr> {
+        let text = std::fs::read_to_string(self.folder.join(format!("{}.address", seat.into().name()))).ok()?;
         text.lines().find_map(|line| line.strip_prefix("admin ")?.parse().ok())
     }
 

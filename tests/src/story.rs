@@ -17,7 +17,7 @@ use crate::{
     staff::{Department, Somebody},
 };
 
-/// What is sold in the story: 3 × 10.03 and 22 % on top, three such lines; with VAT rounded on each line (B16).
+/// What is sold in the story: 3 × 10.03 and 22 % on top, three such lines; with VAT rounded on each line.
 pub const LINES: usize = 3;
 /// What is to be paid for it, in units and nanos.
 pub const GROSS: (i64, i32) = (110, 130_000_000);

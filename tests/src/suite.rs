@@ -118,6 +118,11 @@ impl Suite {
         .await;
     }
 
+    /// Waits until every role says that it is ready, in one process.
+    pub async fn ready(&self) {
+        self.node.as_ref().expect("this suite runs in several processes").ready().await;
+    }
+
     /// The processes.
     pub fn split(&mut self) -> &mut Split {
         self.split.as_mut().expect("this suite runs in one process")

@@ -293,7 +293,8 @@ pub struct InitArgs {
     /// The folder of the secrets: one folder a service inside it
     #[arg(long, env = "OTDEL_SECRETS", value_name = "DIR")]
     pub secrets: PathBuf,
-    /// Makes certificates anew under the same authority and keeps everything else; restart the roles one by one after
+    /// Makes certificates anew under the same authority, as is done without it when fewer than 45 days are left, and keeps
+    /// everything else; restart the roles one by one after
     #[arg(long)]
     pub renew: bool,
     /// Appoints the first administrator, who logs in with tokens of this issuer and subject; refused once there is another

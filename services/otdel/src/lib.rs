@@ -3,6 +3,7 @@
 //! `node` runs any set of roles; `commands::up` runs all of them in one process, `commands::serve` one or several. The
 //! test harness calls the very same.
 
+mod certificate;
 mod checks;
 pub mod cli;
 pub mod client;

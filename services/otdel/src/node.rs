@@ -1,6 +1,12 @@
 //! The roles of one process: built, connected to each other and to those elsewhere, served, and ended in order.
 
-use std::{collections::HashMap, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use anyhow::{Context as _, Result};
 use chrono::DateTime;
@@ -21,7 +27,7 @@ use sqlx::{Connection as _, PgPool, postgres::PgConnectOptions};
 use tokio::sync::watch;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::{cli::Role, secrets::RoleSecrets};
+use crate::{certificate, cli::Role, secrets::RoleSecrets};
 
 /// What one process runs.
 #[derive(Debug)]
@@ -121,6 +127,10 @@ impl Node {
         }
         let mut services = Vec::new();
         for one in &config.roles {
+            // Roles of one process, which need no certificates, have no folder either.
+            if one.secrets.folder != Path::new("") {
+                certificate::tell(one.role.name(), "mesh", &one.secrets.folder)?;
+            }
             let peers = peers(&hub, &here, &config.elsewhere, one)?;
             let listener = listeners.remove(one.role.name());
             match parts(one.role) {
@@ -194,6 +204,9 @@ impl Node {
                 tracing::warn!(
                     "keys and personal data travel in clear text: name certificates with --tls, or end tls before"
                 );
+            }
+            if let Some(folder) = &config.tls {
+                certificate::tell(otdel_gateway::SERVICE, "door", folder)?;
             }
             let what = Serve {
                 service: otdel_gateway::SERVICE,

@@ -21,18 +21,27 @@ use std::{
 };
 
 use anyhow::{Context as _, Result, bail};
-use otdel_runtime::auth::{Identity, Keyring, SERVICES};
+use chrono::{Datelike as _, TimeDelta};
+use otdel_runtime::{
+    auth::{Identity, Keyring, SERVICES},
+    clock::system_now,
+};
 use rcgen::{
     BasicConstraints, CertificateParams, DnType, ExtendedKeyUsagePurpose, IsCa, Issuer, KeyPair, KeyUsagePurpose,
 };
 use ring::{rand::SystemRandom, signature::Ed25519KeyPair};
 use secrecy::SecretString;
 
-use crate::private;
+use crate::{certificate::good_until, private};
 
-/// How long a role's certificate is good for. It is renewed by `otdel init --renew` and a rolling restart: the authority
-/// stays the same, so roles with the old and the new certificate trust each other meanwhile.
+/// How long a role's certificate is good for. `otdel init` makes it anew when its end is near, `otdel init --renew` at any
+/// time; a role takes it when it starts. The authority stays the same, so roles with the old and the new certificate trust
+/// each other meanwhile.
 const CERTIFICATE_DAYS: i64 = 90;
+
+/// How many days before its end a certificate is made anew: long enough that whoever starts the stack once a month, or
+/// looks at its alerts once a week, never sees one end.
+const RENEWED_BEFORE_DAYS: i64 = 45;
 
 /// How long the authority is good for.
 const AUTHORITY_DAYS: i64 = 3650;
@@ -57,13 +66,33 @@ pub fn token_key() -> Result<Vec<u8>> {
     Ok(key.as_ref().to_vec())
 }
 
-/// Writes the secrets of every role under `root`. Where they are all there already it changes nothing; `renew` makes
-/// the roles' certificates anew and keeps everything else.
-pub fn init(root: &Path, renew: bool) -> Result<bool> {
+/// What an `init` did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Made {
+    /// There was nothing to do.
+    Nothing,
+    /// Certificates alone; everything else was there.
+    Certificates,
+    /// Secrets that were not there.
+    Secrets,
+}
+
+/// Writes the secrets of every role under `root`. Where they are all there already it makes nothing but the roles'
+/// certificates anew: if their end is near, or if they are to be renewed.
+pub fn init(root: &Path, renew: bool) -> Result<Made> {
     let made = make_superuser_password(&root.join("postgres"))?;
     let whole = SERVICES.iter().all(|role| root.join(role).join("token.key").exists());
-    if whole && !renew {
-        return Ok(made);
+    let has_authority = root.join("authority/key.pem").exists();
+    if whole && renew && !has_authority {
+        bail!(
+            "the authority that signed the certificates is gone from {}, and roles with certificates of two do not trust \
+             each other: stop all roles and remove the secrets of every role, so that all are made anew",
+            root.display()
+        );
+    }
+    // Without its authority a stack starts as long as its certificates are good; the alert tells how long that is.
+    if whole && !renew && !(has_authority && is_end_near(root)) {
+        return Ok(if made { Made::Secrets } else { Made::Nothing });
     }
     let authority = Authority::open(&root.join("authority"))?;
     let mut keys = Vec::new();
@@ -79,7 +108,7 @@ pub fn init(root: &Path, renew: bool) -> Result<bool> {
             let public = Identity::new(other, pkcs8)?.public_key();
             private::write_file(&folder.join("keyring").join(format!("{other}.pub")), &public)?;
         }
-        let (certificate, private) = authority.issue(role)?;
+        let (certificate, private) = authority.issue(role, CERTIFICATE_DAYS)?;
         private::write_file(&folder.join("ca.pem"), authority.certificate.as_bytes())?;
         private::write_file(&folder.join("cert.pem"), certificate.as_bytes())?;
         private::write_file(&folder.join("key.pem"), private.as_bytes())?;
@@ -89,7 +118,15 @@ pub fn init(root: &Path, renew: bool) -> Result<bool> {
         // Last, because its presence says that the folder is whole.
         private::write_file(&folder.join("token.key"), key)?;
     }
-    Ok(true)
+    Ok(if whole && !made { Made::Certificates } else { Made::Secrets })
+}
+
+/// Whether a role's certificate is about to end, or is none.
+fn is_end_near(root: &Path) -> bool {
+    let enough = system_now() + TimeDelta::days(RENEWED_BEFORE_DAYS);
+    let is_good =
+        |role: &&str| good_until(&root.join(role).join("cert.pem")).is_ok_and(|until| until > enough.timestamp());
+    !SERVICES.iter().all(is_good)
 }
 
 /// The password that a PostgreSQL server is made with, unless it is there. PostgreSQL runs as a user of its own, so the
@@ -172,21 +209,20 @@ impl Authority {
         Ok(params)
     }
 
-    /// A certificate for a role, named after it: for its server and for its calls to others.
-    fn issue(&self, role: &str) -> Result<(String, String)> {
+    /// A certificate for a role, named after it and good for so long: for its server and for its calls to others.
+    fn issue(&self, role: &str, days: i64) -> Result<(String, String)> {
         let mut params = CertificateParams::new(vec![role.to_owned()])?;
         params.distinguished_name.push(DnType::CommonName, role);
         params.extended_key_usages = vec![ExtendedKeyUsagePurpose::ServerAuth, ExtendedKeyUsagePurpose::ClientAuth];
-        Self::expire(&mut params, CERTIFICATE_DAYS);
+        Self::expire(&mut params, days);
         let key = KeyPair::generate()?;
         Ok((params.signed_by(&key, &self.issuer)?.pem(), key.serialize_pem()))
     }
 
     fn expire(params: &mut CertificateParams, days: i64) {
-        let now = otdel_runtime::clock::system_now();
         let day = |shift: i64| {
-            let date = (now + chrono::TimeDelta::days(shift)).date_naive();
-            (chrono::Datelike::year(&date), chrono::Datelike::month(&date), chrono::Datelike::day(&date))
+            let date = (system_now() + TimeDelta::days(shift)).date_naive();
+            (date.year(), date.month(), date.day())
         };
         let (from, to) = (day(-1), day(days));
         params.not_before = rcgen::date_time_ymd(from.0, u8_of(from.1), u8_of(from.2));
@@ -212,7 +248,7 @@ mod tests {
     #[test]
     fn every_role_gets_what_it_needs_and_only_its_owner_reads_it() {
         let root = folder();
-        assert!(init(&root, false).unwrap());
+        assert_eq!(init(&root, false).unwrap(), Made::Secrets);
         for role in SERVICES {
             let secrets = read(role, &root.join(role)).unwrap();
             assert!(secrets.keyring.verify(&secrets.identity.own_token()).is_ok());
@@ -234,11 +270,42 @@ mod tests {
         let kept =
             || ["token.key", "database.password", "ca.pem", "keyring/leads.pub", "../postgres/password"].map(read);
         let (before, certificate) = (kept(), read("cert.pem"));
-        assert!(!init(&root, false).unwrap());
+        assert_eq!(init(&root, false).unwrap(), Made::Nothing);
         assert_eq!((kept(), read("cert.pem")), (before.clone(), certificate.clone()));
-        assert!(init(&root, true).unwrap());
+        assert_eq!(init(&root, true).unwrap(), Made::Certificates);
         assert_eq!(kept(), before, "roles with old and new certificates go on trusting each other");
         assert_ne!(read("cert.pem"), certificate);
+        fs::remove_dir_all(root).unwrap();
+    }
+
+    #[test]
+    fn a_certificate_whose_end_is_near_is_made_anew_by_itself_and_only_under_the_same_authority() {
+        let root = folder();
+        init(&root, false).unwrap();
+        let of = |role: &str, file: &str| root.join(role).join(file);
+        let days_left = |role: &str| {
+            (good_until(&of(role, "cert.pem")).unwrap() - system_now().timestamp()).div_euclid(24 * 60 * 60)
+        };
+        let age = |days| {
+            let (certificate, key) = Authority::open(&root.join("authority")).unwrap().issue("leads", days).unwrap();
+            private::write_file(&of("leads", "cert.pem"), certificate.as_bytes()).unwrap();
+            private::write_file(&of("leads", "key.pem"), key.as_bytes()).unwrap();
+        };
+        age(RENEWED_BEFORE_DAYS + 2);
+        assert_eq!(init(&root, false).unwrap(), Made::Nothing);
+        age(RENEWED_BEFORE_DAYS);
+        let kept = || ["ca.pem", "token.key", "database.password"].map(|file| fs::read(of("leads", file)).unwrap());
+        let before = kept();
+        assert_eq!(init(&root, false).unwrap(), Made::Certificates);
+        assert_eq!(kept(), before);
+        assert!(SERVICES.iter().all(|role| days_left(role) >= CERTIFICATE_DAYS - 1));
+
+        age(1);
+        fs::remove_dir_all(root.join("authority")).unwrap();
+        assert_eq!(init(&root, false).unwrap(), Made::Nothing, "it starts while it can");
+        let refused = init(&root, true).unwrap_err().to_string();
+        assert!(refused.contains("the authority that signed the certificates is gone"), "{refused}");
+        assert!(!root.join("authority").exists());
         fs::remove_dir_all(root).unwrap();
     }
 

@@ -1,4 +1,4 @@
-//! From typed values to messages. None of it can fail (`style.md`: validate only on receive).
+//! From typed values to messages. None of it can fail: what is held was validated when it was received.
 //!
 //! The one way back is [`money_of`], which reads what a service of ours has said.
 

@@ -1,4 +1,4 @@
-//! Value added tax: computed and rounded on each line, then summed (B16).
+//! Value added tax: computed and rounded on each line, then summed.
 
 use rust_decimal::Decimal;
 

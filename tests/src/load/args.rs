@@ -40,7 +40,7 @@ pub struct Args {
     /// Where the figures go as JSON
     #[arg(long, default_value = "target/load.json", value_name = "FILE")]
     pub json: PathBuf,
-    /// Exits with 1 if a floor does not hold
+    /// Exits with 1 if a floor does not hold, or is to be measured and is not; needs pgbench
     #[arg(long)]
     pub check: bool,
 }
@@ -48,9 +48,9 @@ pub struct Args {
 /// How much is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Profile {
-    /// Turns of 10 s: about half an hour.
+    /// Turns of 10 s: about 40 minutes.
     Full,
-    /// The table of all operations with turns of 3 s: about twelve minutes.
+    /// The table of all operations with turns of 3 s: about a quarter of an hour.
     Table,
     /// Two turns of 2 s at 32 clients, to see where things stand.
     Quick,
@@ -77,10 +77,12 @@ pub enum What {
     Payment,
     /// What the gateway adds to a call and takes of the throughput.
     Gateway,
-    /// Latency at half of the capacity, calls coming at a fixed rate.
+    /// Latency at half of the capacity of the operations that are measured, calls coming at a fixed rate.
     Open,
     /// How fast the feed numbers events and one reader takes them in.
     Feed,
+    /// How late leads change hands whose owners let the deadline pass.
+    Deadline,
     /// How long a named report takes.
     Report,
     /// The whole story, told by eight at once through the gateway.

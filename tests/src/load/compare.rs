@@ -44,8 +44,10 @@ impl Cell {
     }
 }
 
+/// Where the other side did nothing there is no ratio.
 fn ratios(ours: &[Turn], theirs: &[Turn]) -> Vec<f64> {
-    ours.iter().zip(theirs).map(|(ours, theirs)| ours.rate() / theirs.rate().max(f64::MIN_POSITIVE)).collect()
+    let pairs = ours.iter().zip(theirs).filter(|(_, theirs)| theirs.rate() > 0.0);
+    pairs.map(|(ours, theirs)| ours.rate() / theirs.rate()).collect()
 }
 
 /// What each side wrote in an operation.
@@ -81,24 +83,26 @@ pub struct Sides<'a> {
 }
 
 impl Sides<'_> {
-    /// Measures an operation at every number of clients, and compares what was written.
-    pub async fn measure(&mut self, operation: Operation, plan: &Plan) -> Result<(Vec<Cell>, Vec<Written>)> {
+    /// Measures an operation at every number of clients, and compares what was written. What was measured before something
+    /// goes wrong is in `cells` all the same.
+    pub async fn measure(&mut self, operation: Operation, plan: &Plan, cells: &mut Vec<Cell>) -> Result<Vec<Written>> {
         self.start(operation).await?;
         let before = (read(&self.ours.base, operation.traces()).await?, read(self.bare, operation.traces()).await?);
-        let mut cells = Vec::new();
+        let first = cells.len();
         for clients in plan.clients.iter().copied().filter(|many| *many <= operation.most_clients()) {
             let cell = self.cell(operation, clients, plan).await?;
+            self.check_stock(operation)?;
             say(&super::table::line(&cell))?;
             cells.push(cell);
         }
-        self.check_stock(operation)?;
+        let cells = &cells[first..];
         let after = (read(&self.ours.base, operation.traces()).await?, read(self.bare, operation.traces()).await?);
         let ours = each(&before.0, &after.0, cells.iter().flat_map(|cell| &cell.ours));
         let pgbench = each(&before.1, &after.1, cells.iter().flat_map(|cell| &cell.pgbench));
         let names = operation.traces().iter().map(|(name, _)| *name);
         let written = names.zip(ours.into_iter().zip(pgbench));
         let written = written.map(|(what, (ours, pgbench))| Written { what, ours, pgbench });
-        Ok((cells, if self.pgbench.is_some() { written.collect() } else { Vec::new() }))
+        Ok(if self.pgbench.is_some() { written.collect() } else { Vec::new() })
     }
 
     async fn start(&mut self, operation: Operation) -> Result<()> {
@@ -127,7 +131,7 @@ impl Sides<'_> {
         Ok(cell)
     }
 
-    /// Whoever runs out of rows measures refusals.
+    /// Whoever runs out of rows measures refusals: such a cell is of no use.
     fn check_stock(&self, operation: Operation) -> Result<()> {
         let there = match operation {
             Operation::Convert => self.ground.stock.contacted,
@@ -153,7 +157,7 @@ async fn read(base: &Base, traces: &[Trace]) -> Result<Vec<i64>> {
 
 /// By how much each number moved for one operation.
 fn each<'a>(before: &[i64], after: &[i64], turns: impl Iterator<Item = &'a Turn>) -> Vec<f64> {
-    let done: u64 = turns.map(|turn| turn.done).sum();
+    let done: u64 = turns.map(|turn| turn.warm + turn.done).sum();
     #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53 rows")]
     before.iter().zip(after).map(|(before, after)| (after - before) as f64 / (done as f64).max(1.0)).collect()
 }

@@ -97,8 +97,8 @@ fn busy() -> Result<f64> {
     let stat = fs::read_to_string("/proc/stat")?;
     let line = stat.lines().next().context("/proc/stat is empty")?;
     let ticks: Vec<f64> = line.split_whitespace().skip(1).filter_map(|text| text.parse().ok()).collect();
-    // user, nice, system, (idle, iowait,) irq, softirq, steal.
-    Ok([0, 1, 2, 5, 6].iter().filter_map(|at| ticks.get(*at)).sum::<f64>() * TICK_MS)
+    // user, nice, system, (idle, iowait,) irq, softirq, steal: what others on the same hardware took is what else used it.
+    Ok([0, 1, 2, 5, 6, 7].iter().filter_map(|at| ticks.get(*at)).sum::<f64>() * TICK_MS)
 }
 
 /// The memory of a process that is in use, and the most that ever was, in MiB.

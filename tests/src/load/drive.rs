@@ -15,7 +15,6 @@ use tonic::Status;
 
 use super::{
     caller::Caller,
-    cpu::Cpu,
     operation::Operation,
     turn::{Turn, latencies, micros},
 };
@@ -48,7 +47,7 @@ impl Tally {
 
     fn into_turn(self, seconds: f64) -> Turn {
         let Self { done, refused, refusal, latency } = self;
-        Turn { done, refused, refusal, seconds, latency, cpu: Cpu::default() }
+        Turn { refused, refusal, latency, ..Turn::of(done, seconds) }
     }
 }
 

@@ -93,12 +93,10 @@ impl Ground {
         let principal: String =
             sqlx::query_scalar("select 'principals/' || id from leads.principal").fetch_one(&leads).await?;
         leads.close().await;
-        let mut db = PgConnection::connect_with(&options).await?;
-        for statement in stock.seed().split(';').filter(|text| !text.trim().is_empty()) {
-            db.execute(AssertSqlSafe(statement.to_owned())).await.with_context(|| statement.to_owned())?;
-        }
-        show_planner(&mut db).await?;
-        db.close().await?;
+        let db = PgPoolOptions::new().max_connections(1).connect_with(options).await?;
+        run(&db, include_str!("sql/seed.sql"), &stock.numbers()).await?;
+        show_planner(&db).await?;
+        db.close().await;
         Ok(Self { cluster, folder, key: std::fs::read_to_string(&key_file)?.trim().to_owned(), principal, stock })
     }
 
@@ -159,17 +157,25 @@ impl Ground {
 }
 
 impl Stock {
-    fn seed(self) -> String {
-        let numbers = [
+    fn numbers(self) -> [(&'static str, u64); 4] {
+        [
             ("{leads}", self.leads),
             ("{contacted}", self.contacted),
             ("{orders}", self.orders),
             ("{invoices}", self.invoices),
-        ];
-        let sql = include_str!("sql/seed.sql").lines().filter(|line| !line.trim_start().starts_with("--"));
-        let sql = sql.collect::<Vec<_>>().join("\n");
-        numbers.into_iter().fold(sql, |sql, (name, number)| sql.replace(name, &number.to_string()))
+        ]
     }
+}
+
+/// Runs the statements of a script one by one, on one connection, with these numbers filled in.
+pub async fn run(db: &PgPool, script: &str, numbers: &[(&str, u64)]) -> Result<()> {
+    let sql = script.lines().filter(|line| !line.trim_start().starts_with("--")).collect::<Vec<_>>().join("\n");
+    let sql = numbers.iter().fold(sql, |sql, (name, number)| sql.replace(name, &number.to_string()));
+    let mut db = db.acquire().await?;
+    for statement in sql.split(';').filter(|text| !text.trim().is_empty()) {
+        db.execute(AssertSqlSafe(statement.to_owned())).await.with_context(|| statement.to_owned())?;
+    }
+    Ok(())
 }
 
 impl Base {
@@ -182,13 +188,13 @@ impl Base {
 /// Shows the planner the tables that hold something. One that it was shown empty it believes to stay so, and sessions that
 /// plan for it then read it from end to end until somebody shows it again; for one that it was never shown it expects a few
 /// pages. Autovacuum shows none that is empty.
-async fn show_planner(db: &mut PgConnection) -> Result<()> {
+async fn show_planner(db: &PgPool) -> Result<()> {
     let tables: Vec<String> = sqlx::query_scalar(
         "select oid::regclass::text from pg_class
          where relkind = 'r' and pg_relation_size(oid) > 0 and relnamespace::regnamespace::text = any($1)",
     )
     .bind(auth::SERVICES.map(str::to_owned).to_vec())
-    .fetch_all(&mut *db)
+    .fetch_all(db)
     .await?;
     for table in tables {
         db.execute(AssertSqlSafe(format!("vacuum analyze {table}"))).await?;

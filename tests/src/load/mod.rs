@@ -34,8 +34,8 @@ use std::{
 use anyhow::Result;
 use clap::Parser as _;
 
-/// Measures what the command line says. Exits with 0 when it is done, with 1 when it failed or, with `--check`, a floor
-/// does not hold, with 2 on a wrong command line.
+/// Measures what the command line says. Exits with 0 when it is done, with 1 when it or a part of it failed or, with
+/// `--check`, a floor does not hold, with 2 on a wrong command line.
 pub fn main() -> ExitCode {
     let args = args::Args::parse();
     let _ = rustls::crypto::ring::default_provider().install_default();

@@ -83,6 +83,11 @@ impl Operation {
         if self == Self::Submit { 128 } else { 32 }
     }
 
+    /// Whether more follows from it than its answer tells: the rate counts that too, the latency does not.
+    pub fn goes_on_after_its_answer(self) -> bool {
+        self == Self::Invoice
+    }
+
     /// How many rows of its stock it takes in a second at most; none where it takes a row as often as it likes.
     pub fn appetite(self) -> u64 {
         match self {

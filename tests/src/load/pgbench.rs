@@ -5,6 +5,7 @@ use std::{
     fs,
     path::{Path, PathBuf},
     process::Stdio,
+    time::Duration,
 };
 
 use anyhow::{Context as _, Result, bail};
@@ -27,9 +28,16 @@ pub struct Pgbench {
     taken: BTreeMap<Operation, u64>,
 }
 
-/// What one client did in a turn, as the log says.
+/// How long pgbench works before its clock starts, in seconds. Each of its turns is a new process, with connections that have
+/// prepared and cached nothing; the suite keeps its own.
+pub const WARM_UP: u64 = 2;
+
+/// What was done in a turn, as the log says.
 struct Logged {
+    warm: u64,
     done: u64,
+    /// From the end of the warming up to the last commit.
+    seconds: f64,
     most_of_a_client: u64,
     latency: hdrhistogram::Histogram<u64>,
 }
@@ -68,8 +76,11 @@ impl Pgbench {
         let mut command = Command::new(&self.program);
         command.args(["-n", "-M", "prepared", "-c", &clients.to_string(), "-j", &clients.min(2).to_string()]);
         // A moment cannot be said in seconds.
-        let length =
-            if seconds == 0 { ["-t".to_owned(), "20".to_owned()] } else { ["-T".to_owned(), seconds.to_string()] };
+        let (length, warm_up) = if seconds == 0 {
+            (["-t".to_owned(), "20".to_owned()], 0)
+        } else {
+            (["-T".to_owned(), (seconds + WARM_UP).to_string()], WARM_UP)
+        };
         command.args(length).args(["-l", "--random-seed", &(self.seed + self.turns).to_string()]);
         command.arg("--log-prefix").arg(&log).arg("-f").arg(&script);
         for (name, value) in variables {
@@ -84,7 +95,7 @@ impl Pgbench {
         if !output.status.success() {
             bail!("pgbench failed at {}:\n{text}{}", operation.name(), String::from_utf8_lossy(&output.stderr));
         }
-        let logged = read_log(&log)?;
+        let logged = read_log(&log, warm_up)?;
         let taken = first + logged.most_of_a_client * clients as u64;
         self.taken.insert(operation, taken);
         turn(&text, logged, cpu)
@@ -103,34 +114,84 @@ fn turn(text: &str, logged: Logged, cpu: Cpu) -> Result<Turn> {
         let number = line.split(|c: char| !c.is_ascii_digit() && c != '.').find(|part| !part.is_empty());
         Ok::<f64, anyhow::Error>(number.context("a number")?.parse()?)
     };
-    let (done, failed) = (said("number of transactions actually processed:")?, said("number of failed transactions:")?);
-    let tps = said("tps =")?;
+    let failed = said("number of failed transactions:")?;
     if failed > 0.0 {
         bail!("{failed} transactions of pgbench failed");
     }
-    let seconds = if tps > 0.0 { done / tps } else { 0.0 };
-    Ok(Turn { done: logged.done, refused: 0, refusal: None, seconds, latency: logged.latency, cpu })
+    let Logged { warm, done, seconds, latency, .. } = logged;
+    Ok(Turn { warm, latency, cpu, ..Turn::of(done, seconds) })
 }
 
-/// Reads pgbench's logs, one file a thread: `client transaction time script seconds microseconds`, the time in µs.
-fn read_log(prefix: &Path) -> Result<Logged> {
+/// A transaction, as a line of the log has it.
+struct Transaction {
+    client: u64,
+    /// When it was committed, in microseconds since 1970.
+    end: u64,
+    /// How long it took, in microseconds.
+    took: u64,
+}
+
+/// Reads pgbench's logs, one file a thread, and takes them away.
+fn read_log(prefix: &Path, warm_up: u64) -> Result<Logged> {
     let (folder, name) = (prefix.parent().context("a folder")?, prefix.file_name().context("a name")?);
     let name = format!("{}.", name.to_string_lossy());
-    let mut by_client = BTreeMap::<u64, u64>::new();
-    let mut latency = latencies();
+    let mut all = Vec::new();
     for entry in fs::read_dir(folder)?.flatten() {
         if !entry.file_name().to_string_lossy().starts_with(&name) {
             continue;
         }
         for line in fs::read_to_string(entry.path())?.lines() {
-            let mut fields = line.split(' ');
-            let client = fields.next().context("a client")?.parse()?;
-            let micros: u64 = fields.nth(1).context("a time")?.parse()?;
-            *by_client.entry(client).or_default() += 1;
-            latency.saturating_record(micros.max(1));
+            all.push(transaction(line).with_context(|| format!("pgbench logs {line}"))?);
         }
         fs::remove_file(entry.path())?;
     }
-    let most_of_a_client = by_client.values().copied().max().unwrap_or_default();
-    Ok(Logged { done: by_client.values().sum(), most_of_a_client, latency })
+    Ok(logged(&all, warm_up))
+}
+
+/// `client transaction took script seconds microseconds`, the time that it took in µs.
+fn transaction(line: &str) -> Option<Transaction> {
+    let numbers = line.split(' ').map(str::parse).collect::<Result<Vec<u64>, _>>().ok()?;
+    let [client, _, took, _, seconds, micros] = numbers[..] else { return None };
+    Some(Transaction { client, end: seconds * 1_000_000 + micros, took })
+}
+
+/// What was done after so many seconds of warming up.
+fn logged(all: &[Transaction], warm_up: u64) -> Logged {
+    let mut by_client = BTreeMap::<u64, u64>::new();
+    let mut latency = latencies();
+    let began = all.iter().map(|one| one.end.saturating_sub(one.took)).min().unwrap_or_default();
+    let clock = began + warm_up * 1_000_000;
+    for one in all {
+        *by_client.entry(one.client).or_default() += 1;
+        if one.end > clock {
+            latency.saturating_record(one.took.max(1));
+        }
+    }
+    let end = all.iter().map(|one| one.end).max().unwrap_or_default();
+    let done = latency.len();
+    Logged {
+        warm: all.len() as u64 - done,
+        done,
+        seconds: Duration::from_micros(end.saturating_sub(clock)).as_secs_f64(),
+        most_of_a_client: by_client.values().copied().max().unwrap_or_default(),
+        latency,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_done_while_it_warmed_up_is_in_neither_rate_nor_latency() {
+        // Two clients that begin at second 100: one needs 1.5 s for its first transaction.
+        let lines =
+            ["0 1 1500000 0 101 500000", "1 1 900000 0 100 900000", "1 2 1400000 0 102 300000", "0 2 2500000 0 104 0"];
+        let all: Vec<_> = lines.iter().map(|line| transaction(line).unwrap()).collect();
+        let logged = logged(&all, 2);
+        assert_eq!((logged.warm, logged.done, logged.most_of_a_client), (2, 2, 2));
+        assert!((logged.seconds - 2.0).abs() < 1e-9, "{}", logged.seconds);
+        assert!((1_399_000..1_402_000).contains(&logged.latency.min()), "{}", logged.latency.min());
+        assert!(transaction("0 1 failed 0 101 5").is_none());
+    }
 }

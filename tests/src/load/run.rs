@@ -2,7 +2,7 @@
 
 use std::{path::Path, process::Command};
 
-use anyhow::Result;
+use anyhow::{Result, bail};
 use otdel::cli::Role;
 use serde_json::{Value, json};
 
@@ -14,7 +14,7 @@ use super::{
     floors,
     ground::{Base, Ground, Stock},
     operation::Operation,
-    pgbench::Pgbench,
+    pgbench::{self, Pgbench},
     roles::node_beside_us,
     say,
     side::Side,
@@ -28,9 +28,27 @@ struct Found {
     written: Vec<Value>,
     equal: bool,
     figures: Vec<Figure>,
+    /// What was broken off, and why. The rest is measured all the same, and written down.
+    broken: Vec<String>,
 }
 
-/// Measures, prints and writes it down. The answer is whether every floor holds and both sides did the same work.
+impl Found {
+    fn take(&mut self, what: &str, outcome: Result<Vec<Figure>>) -> Result<()> {
+        match outcome {
+            Ok(figures) => self.figures.extend(figures),
+            Err(error) => self.break_off(what, &error)?,
+        }
+        Ok(())
+    }
+
+    fn break_off(&mut self, what: &str, error: &anyhow::Error) -> Result<()> {
+        self.broken.push(format!("{what}: {error:#}"));
+        say(&format!("{what} was broken off: {error:#}"))
+    }
+}
+
+/// Measures, prints and writes it down. The answer is whether every floor that was asked for was measured and holds, and both
+/// sides did the same work.
 pub async fn run(args: &Args) -> Result<bool> {
     let plan = args.plan()?;
     let node = args.node.clone().map_or_else(node_beside_us, Ok)?;
@@ -43,11 +61,11 @@ pub async fn run(args: &Args) -> Result<bool> {
     let settings = ground.settings(&bare).await?;
     let found = measure(args, &plan, &node, &ground, &bare).await?;
 
-    let mut all = floors::ratios(&found.cells);
+    let mut all = floors::ratios(args, &plan, &found.cells);
+    all.extend(floors::refusals(&found.cells));
     all.extend(found.figures);
-    let holds = |figure: &Figure| figure.floor.is_none_or(|floor| floor.holds(figure.value));
-    // What coalesced writes can do is shown; what every write must do decides.
-    let every = found.equal && all.iter().filter(|figure| !figure.what.ends_with("coalesced")).all(holds);
+    all.extend(floors::unmeasured(args));
+    let every = found.equal && found.broken.is_empty() && all.iter().all(|figure| figure.holds() != Some(false));
     say("")?;
     for figure in &all {
         say(&table::figure(figure))?;
@@ -60,7 +78,8 @@ pub async fn run(args: &Args) -> Result<bool> {
         "operations": found.cells.iter().map(table::cell).collect::<Vec<_>>(),
         "written": found.written,
         "figures": all.iter().map(table::figure_json).collect::<Vec<_>>(),
-        "every floor holds": every,
+        "broken off": found.broken,
+        "every floor that was asked for holds": every,
     });
     if let Some(folder) = args.json.parent() {
         std::fs::create_dir_all(folder)?;
@@ -68,6 +87,9 @@ pub async fn run(args: &Args) -> Result<bool> {
     std::fs::write(&args.json, serde_json::to_string_pretty(&report)?)?;
     say(&format!("\n{}", args.json.display()))?;
     ground.stop().await?;
+    if !found.broken.is_empty() {
+        bail!("not all was measured: {}", found.broken.join("; "));
+    }
     Ok(every)
 }
 
@@ -80,41 +102,53 @@ async fn measure(args: &Args, plan: &Plan, node: &Path, ground: &Ground, bare: &
     };
     let mut pgbench = Pgbench::find(ground, args.seed);
     if pgbench.is_none() {
+        if args.check {
+            bail!("pgbench is not installed with the server: there is nothing to check against");
+        }
         say("pgbench is not installed with the server: nothing to compare with")?;
     }
     if args.wants(What::Role) {
-        found.figures.extend(figures::start(&mut ours, plan).await?);
+        found.take("role", figures::start(&mut ours, plan).await)?;
     }
     say(&table::head())?;
     for operation in Operation::ALL.into_iter().filter(|one| args.wants(one.what())) {
         let mut sides = Sides { ground, ours: &mut ours, before: before.as_mut(), bare, pgbench: pgbench.as_mut() };
-        let (cells, written) = sides.measure(operation, plan).await?;
+        let written = match sides.measure(operation, plan, &mut found.cells).await {
+            Ok(written) => written,
+            Err(error) => {
+                found.break_off(operation.name(), &error)?;
+                continue;
+            }
+        };
         if !written.is_empty() {
             say(&table::written(operation, &written))?;
         }
         found.equal &= written.iter().all(super::compare::Written::is_equal);
         found.written.push(table::written_json(operation, &written));
-        found.cells.extend(cells);
         if args.wants(What::Role) && matches!(operation, Operation::List | Operation::Payment) {
-            found.figures.extend(figures::memory_at_capacity(&ours, operation.roles())?);
+            found.take("role", figures::memory_at_capacity(&ours, operation.roles()))?;
         }
     }
     if let Some(before) = &mut before {
         before.roles.end().await?;
     }
     if args.wants(What::Open) {
-        found.figures.extend(figures::open(&mut ours, ground, &found.cells, plan).await?);
+        let figures = figures::open(&mut ours, ground, &found.cells, plan).await;
+        found.take("open", figures)?;
     }
     if args.wants(What::Gateway) {
-        found.figures.extend(figures::gateway(&mut ours, ground, plan).await?);
-        found.figures.extend(figures::memory_at_capacity(&ours, &[Role::Gateway])?);
+        found.take("gateway", figures::gateway(&mut ours, ground, plan).await)?;
+        found.take("gateway", figures::memory_at_capacity(&ours, &[Role::Gateway]))?;
     }
     if args.wants(What::Feed) {
-        found.figures.extend(suite::feed(&mut ours, ground, plan).await?);
+        found.take("feed", suite::feed(&mut ours, ground, plan).await)?;
+    }
+    if args.wants(What::Deadline) {
+        found.take("deadline", suite::lateness(&mut ours, plan).await)?;
     }
     ours.roles.end().await?;
     if args.wants(What::Story) || args.wants(What::Report) {
-        found.figures.extend(whole_suite(args, plan, node, ground).await?);
+        found.take("story and report", whole_suite(args, plan, node, ground).await)?;
     }
     Ok(found)
 }
@@ -133,12 +167,12 @@ async fn whole_suite(args: &Args, plan: &Plan, node: &Path, ground: &Ground) -> 
     Ok(figures)
 }
 
-/// Enough to read and write for every turn of what is measured.
+/// Enough to read and write for every turn of what is measured, and for one at a fixed rate.
 fn stock(args: &Args, plan: &Plan) -> Stock {
-    let often = plan.clients.iter().filter(|many| **many <= 32).count() * plan.pairs;
+    let often = plan.clients.iter().filter(|many| **many <= 32).count() * plan.pairs + 1;
     let need = |operation: Operation| {
         let wanted = args.wants(operation.what());
-        if wanted { operation.appetite() * (plan.seconds + 1) * often as u64 } else { 1 }
+        if wanted { operation.appetite() * (plan.seconds + pgbench::WARM_UP + 1) * often as u64 } else { 1 }
     };
     let many = if args.profile == Profile::Smoke { 2_000 } else { 20_000 };
     Stock { leads: many, contacted: need(Operation::Convert), orders: need(Operation::Invoice), invoices: many }

@@ -82,8 +82,11 @@ impl Side {
     /// One turn at a fixed rate.
     pub async fn open_turn(&self, operation: Operation, rate: f64, time: Duration) -> Result<Turn> {
         let watched = self.watched();
-        let before = watched.look()?;
+        let (before, numbers) = (watched.look()?, self.numbers(operation).await?);
         let mut turn = drive::open(&self.direct, operation, rate, time).await?;
+        if operation == Operation::Invoice {
+            self.invoiced(numbers + i64::try_from(turn.done)?).await?;
+        }
         self.settle(operation).await?;
         turn.cpu = watched.look()?.since(before);
         Ok(turn)

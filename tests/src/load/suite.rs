@@ -24,7 +24,7 @@ use super::{
     args::Plan,
     caller::Pass,
     figures::{Bound, Figure},
-    ground::Ground,
+    ground::{self, Ground},
     operation::Operation,
     side::Side,
     turn::{latencies, micros, quantile_ms},
@@ -33,6 +33,9 @@ use crate::{door::Door, staff, story::Story};
 
 /// Events that are written at once for the feed to catch up with, for each second of a turn.
 const BACKLOG: u64 = 15_000;
+
+/// How long a reader may take for the backlog.
+const PATIENCE: Duration = Duration::from_mins(5);
 
 /// How many tell the story at once.
 const TELLERS: u64 = 8;
@@ -49,7 +52,7 @@ pub async fn feed(side: &mut Side, ground: &Ground, plan: &Plan) -> Result<Vec<F
     let many = (BACKLOG * plan.seconds).max(1_000);
     let copies = i64::try_from(many.div_ceil(100))?;
     let began = Instant::now();
-    sqlx::query(
+    let inserted = sqlx::query(
         "insert into leads.outbox (id, type, subject, related, deal, occur_time, payload)
          select gen_random_uuid(), type, subject, related, deal, now(), payload
          from (select * from leads.outbox where type = 'otdel.leads.v1.LeadSubmitted' order by seq desc limit 100) event,
@@ -58,16 +61,58 @@ pub async fn feed(side: &mut Side, ground: &Ground, plan: &Plan) -> Result<Vec<F
     .bind(copies)
     .execute(&side.base.db)
     .await?;
-    let (written, mut read) = (Instant::now(), 0_u64);
-    while read < many {
-        read += u64::from(matches!(reader.next().await?, Item::Event(_)));
-    }
+    // Where fewer than a hundred were submitted there are fewer copies.
+    let (written, many) = (Instant::now(), inserted.rows_affected());
+    let all = async {
+        let mut read = 0;
+        while read < many {
+            read += u64::from(matches!(reader.next().await?, Item::Event(_)));
+        }
+        Ok::<_, anyhow::Error>(())
+    };
+    let in_time = tokio::time::timeout(PATIENCE, all).await;
+    in_time.with_context(|| format!("{many} events are not numbered and read after {PATIENCE:?}"))??;
     #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53 events")]
     let rate = many as f64 / written.elapsed().as_secs_f64();
     let what = format!("feed: {many} events numbered and read by one");
     let insert = Figure::new("feed: writing them took", (written - began).as_secs_f64(), "s");
     Ok(vec![Figure::new(what, rate, "/s").must(Bound::AtLeast(10_000.0)), insert])
 }
+
+/// How late leads change hands: of 100,000 that are open, those 10,000 whose deadlines pass within a minute. In a moment's turn
+/// they are fewer, and nothing is asked.
+pub async fn lateness(side: &mut Side, plan: &Plan) -> Result<Vec<Figure>> {
+    let is_moment = plan.seconds == 0;
+    let (open, passing, seconds) = if is_moment { (1_000, 100, 1) } else { (100_000, 10_000, 60) };
+    side.roles.end().await?;
+    let numbers = [("{open}", open), ("{passing}", passing), ("{seconds}", seconds)];
+    ground::run(&side.base.db, include_str!("sql/deadlines.sql"), &numbers).await?;
+    side.roles.only(&[Role::Leads]).await?;
+
+    let end = Instant::now() + Duration::from_secs(seconds) + PATIENCE;
+    while side.base.number(HANDED_ON).await? < i64::try_from(passing)? {
+        if Instant::now() > end {
+            bail!("not every lead whose deadline has passed has changed hands after {PATIENCE:?}");
+        }
+        pause(Duration::from_millis(500)).await;
+    }
+    let (p99, max) = (side.base.number(P99_LATE).await?, side.base.number(MOST_LATE).await?);
+    let what = |which: &str| format!("reassignment of {passing} of {open} leads in {seconds} s: lateness, {which}");
+    #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53 ms")]
+    let figure = |which, ms: i64, floor| {
+        let figure = Figure::new(what(which), ms as f64, "ms");
+        if is_moment { figure } else { figure.must(Bound::AtMost(floor)) }
+    };
+    Ok(vec![figure("p99", p99, 300.0), figure("max", max, 1_000.0)])
+}
+
+/// Leads whose deadline has had its effect.
+const HANDED_ON: &str =
+    "select count(*) from load.due join leads.lead on id = lead where respond_by_time is distinct from deadline";
+/// By how many milliseconds too late: from the deadline to the moment at which it was decided who is next.
+const P99_LATE: &str =
+    "select (1000 * extract(epoch from percentile_cont(0.99) within group (order by late)))::bigint from load.late";
+const MOST_LATE: &str = "select (1000 * extract(epoch from max(late)))::bigint from load.late";
 
 /// Somebody who reads the feed of leads, and comes back where a stream ends.
 struct Reader {
@@ -195,7 +240,7 @@ pub async fn report(side: &mut Side, ground: &Ground, plan: &Plan) -> Result<Vec
         Figure::new("reporting: events of leads taken in, from its start", events / caught_up.as_secs_f64(), "/s"),
         Figure::new(what("rate"), reports / plan.time().as_secs_f64(), "/s"),
         Figure::new(what("p50"), quantile_ms(&latency, 0.5), "ms"),
-        Figure::new(what("p99"), quantile_ms(&latency, 0.99), "ms").must(Bound::AtMost(50.0)),
+        Figure::new(what("p99"), quantile_ms(&latency, 0.99), "ms"),
     ])
 }
 

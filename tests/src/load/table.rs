@@ -35,15 +35,17 @@ pub fn head() -> String {
 /// The lines of a cell: one for each side.
 pub fn line(cell: &Cell) -> String {
     let (name, clients) = (cell.operation.name(), cell.clients);
-    let mut text = side(name, clients, "otdel", &cell.ours);
+    // The suite answers a confirmation before the invoice is there that pgbench's transaction has in it.
+    let comparable = !cell.operation.goes_on_after_its_answer();
+    let mut text = side(name, clients, "otdel", &cell.ours, comparable);
     if !cell.before.is_empty() {
         let gains = cell.gains();
         let _ = write!(text, "  ×{:.2} of before ({})", median(&gains), list(&gains));
-        let _ = write!(text, "\n{}", side(name, clients, "before", &cell.before));
+        let _ = write!(text, "\n{}", side(name, clients, "before", &cell.before, comparable));
     }
     if !cell.pgbench.is_empty() {
         let ratios = cell.ratios();
-        let _ = write!(text, "\n{}", side(name, clients, "pgbench", &cell.pgbench));
+        let _ = write!(text, "\n{}", side(name, clients, "pgbench", &cell.pgbench, comparable));
         let _ = write!(text, "  {:.2} ({})", median(&ratios), list(&ratios));
     }
     if let Some(refusal) = cell.ours.iter().find_map(|turn| turn.refusal.as_ref()) {
@@ -56,19 +58,12 @@ fn list(numbers: &[f64]) -> String {
     numbers.iter().map(|one| format!("{one:.2}")).collect::<Vec<_>>().join(" ")
 }
 
-fn side(name: &str, clients: usize, side: &str, turns: &[Turn]) -> String {
+fn side(name: &str, clients: usize, side: &str, turns: &[Turn], has_latency: bool) -> String {
     let whole = Whole::of(turns);
+    let [p50, p95, p99] = whole.quantiles.map(|ms| if has_latency { format!("{ms:.2}") } else { "–".to_owned() });
     format!(
-        "{name:<9} {clients:>4} {side:<8} {:>8.0} {:>8.2} {:>8.2} {:>8.2} {:>7} {:>7.3} {:>7.3} {:>7.3} {:>7.0}",
-        whole.rate,
-        whole.quantiles[0],
-        whole.quantiles[1],
-        whole.quantiles[2],
-        whole.refused,
-        whole.each.service,
-        whole.each.postgres,
-        whole.each.client,
-        whole.other_percent
+        "{name:<9} {clients:>4} {side:<8} {:>8.0} {p50:>8} {p95:>8} {p99:>8} {:>7} {:>7.3} {:>7.3} {:>7.3} {:>7.0}",
+        whole.rate, whole.refused, whole.each.service, whole.each.postgres, whole.each.client, whole.other_percent
     )
 }
 
@@ -91,7 +86,7 @@ impl Whole {
             // The bounds of all are the same.
             let _ = latency.add(&turn.latency);
             cpu = cpu.and(turn.cpu);
-            (done, seconds, refused) = (done + turn.done, seconds + turn.seconds, refused + turn.refused);
+            (done, seconds, refused) = (done + turn.warm + turn.done, seconds + turn.seconds, refused + turn.refused);
         }
         #[expect(clippy::cast_precision_loss, reason = "far fewer than 2^53 operations")]
         let done = (done as f64).max(1.0);
@@ -109,11 +104,12 @@ impl Whole {
         }
     }
 
-    fn json(&self, turns: &[Turn]) -> Value {
+    fn json(&self, turns: &[Turn], has_latency: bool) -> Value {
+        let [p50, p95, p99] = self.quantiles.map(|ms| has_latency.then_some(ms));
         json!({
             "per second": self.rate,
             "turns, per second": turns.iter().map(Turn::rate).collect::<Vec<_>>(),
-            "p50 ms": self.quantiles[0], "p95 ms": self.quantiles[1], "p99 ms": self.quantiles[2],
+            "p50 ms": p50, "p95 ms": p95, "p99 ms": p99,
             "refused": self.refused,
             "cpu ms each": { "service": self.each.service, "postgresql": self.each.postgres, "client": self.each.client },
             "else, percent of a processor": self.other_percent,
@@ -123,7 +119,8 @@ impl Whole {
 
 /// A cell for programs.
 pub fn cell(cell: &Cell) -> Value {
-    let side = |turns: &[Turn]| if turns.is_empty() { Value::Null } else { Whole::of(turns).json(turns) };
+    let comparable = !cell.operation.goes_on_after_its_answer();
+    let side = |turns: &[Turn]| if turns.is_empty() { Value::Null } else { Whole::of(turns).json(turns, comparable) };
     json!({
         "operation": cell.operation.name(), "clients": cell.clients,
         "otdel": side(&cell.ours), "before": side(&cell.before), "pgbench": side(&cell.pgbench),
@@ -152,18 +149,27 @@ pub fn written_json(operation: Operation, all: &[Written]) -> Value {
 
 /// A figure and whether what must hold does.
 pub fn figure(figure: &Figure) -> String {
-    let value = if figure.value >= 1_000.0 { format!("{:.0}", figure.value) } else { format!("{:.2}", figure.value) };
-    let floor = figure.floor.map_or(String::new(), |floor| {
-        format!("{:<9} {}", floor.text(), if floor.holds(figure.value) { "holds" } else { "DOES NOT HOLD" })
-    });
-    format!("{:<72} {value:>9} {:<4} {floor}", figure.what, figure.unit)
+    let value = match &figure.value {
+        Ok(value) if *value >= 1_000.0 => format!("{value:.0}"),
+        Ok(value) => format!("{value:.2}"),
+        Err(_) => "–".to_owned(),
+    };
+    let floor = figure.floor.map(super::figures::Bound::text).unwrap_or_default();
+    let verdict = match (&figure.value, figure.holds()) {
+        (Err(missing), _) => format!("NOT MEASURED: {}", missing.why),
+        (Ok(_), Some(true)) => "holds".to_owned(),
+        (Ok(_), Some(false)) => "DOES NOT HOLD".to_owned(),
+        (Ok(_), None) => String::new(),
+    };
+    format!("{:<84} {value:>9} {:<4} {floor:<9} {verdict}", figure.what, figure.unit).trim_end().to_owned()
 }
 
 /// A figure for programs.
 pub fn figure_json(figure: &Figure) -> Value {
     json!({
-        "what": figure.what, "value": figure.value, "unit": figure.unit,
+        "what": figure.what, "value": figure.value.as_ref().ok(), "unit": figure.unit,
         "floor": figure.floor.map(super::figures::Bound::text),
-        "holds": figure.floor.map(|floor| floor.holds(figure.value)),
+        "holds": figure.holds(),
+        "not measured": figure.value.as_ref().err().map(|missing| &missing.why),
     })
 }

@@ -19,6 +19,9 @@ pub fn micros(time: Duration) -> u64 {
 /// What a side did in one turn.
 #[derive(Clone, Debug)]
 pub struct Turn {
+    /// Operations that were acknowledged while it was warming up: they are in what was written and used, and in nothing
+    /// else.
+    pub warm: u64,
     /// Operations that were acknowledged.
     pub done: u64,
     /// Calls that were refused, and why the first one was.
@@ -34,6 +37,12 @@ pub struct Turn {
 }
 
 impl Turn {
+    /// So many operations in so many seconds, of which nothing else is known yet.
+    pub fn of(done: u64, seconds: f64) -> Self {
+        let (latency, cpu) = (latencies(), Cpu::default());
+        Self { warm: 0, done, refused: 0, refusal: None, seconds, latency, cpu }
+    }
+
     /// Operations a second.
     pub fn rate(&self) -> f64 {
         #[expect(clippy::cast_precision_loss, reason = "a turn has far fewer than 2^53 operations")]

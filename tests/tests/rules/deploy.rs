@@ -129,6 +129,38 @@ fn only_the_door_is_published_and_only_to_this_machine() {
 }
 
 #[test]
+fn no_address_has_every_connection_of_the_gateway() {
+    let all = otdel_runtime::server::Limits::default().connections;
+    let readme = text("README.md");
+    let (_, overlay) = readme.split_once("OTDEL_CONNECTIONS_PER_ADDRESS: \"").unwrap();
+    let (told, _) = overlay.split_once('"').unwrap();
+    let stack = services()["gateway"]["environment"]["OTDEL_CONNECTIONS_PER_ADDRESS"].to_string();
+    for (place, most) in [("compose.yaml, for a proxy", stack.as_str()), ("README.md, for strangers", told)] {
+        let most: usize = most.parse().unwrap();
+        assert!(most <= all / 2, "{place}: {most} of {all}");
+    }
+}
+
+#[test]
+fn a_client_of_the_gateway_holds_nothing_and_reaches_nothing_else() {
+    let desk = &services()["desk"];
+    assert_eq!(networks(desk), ["edge"]);
+    assert!(!desk.contains_key("volumes"), "{desk:?}");
+    assert!(environment(desk).contains(&("OTDEL_ADDRESS".into(), "gateway:7400".into())));
+}
+
+#[test]
+fn how_many_replicas_there_are_stands_in_the_settings_or_the_next_start_would_undo_it() {
+    let text = text("compose.yaml");
+    for role in ROLES {
+        let line = format!("scale: ${{OTDEL_{}_REPLICAS:-1}}", role.to_uppercase());
+        let (_, service) = text.split_once(&format!("\n  {role}:\n")).unwrap();
+        let (service, _) = service.split_once("\n\n").unwrap();
+        assert!(service.contains(&line), "{role} has no {line}");
+    }
+}
+
+#[test]
 fn the_gateway_has_no_way_to_the_database_and_the_database_none_out() {
     let networks_of = compose("compose.yaml")["networks"].clone();
     for inside in ["mesh", "database"] {

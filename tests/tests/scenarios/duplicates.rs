@@ -16,15 +16,22 @@ use prost::Message;
 use prost_reflect::{DynamicMessage, MethodDescriptor, ReflectMessage as _, Value};
 use tonic::Code;
 
-struct World {
-    suite: Suite,
-    staff: Department,
+/// A suite with a department, of which everything is.
+pub struct World {
+    pub suite: Suite,
+    pub staff: Department,
 }
 
 /// A request that the suite accepts, and who may send it.
-struct Valid {
-    door: Door,
-    request: Vec<u8>,
+pub struct Valid {
+    pub door: Door,
+    pub request: Vec<u8>,
+}
+
+/// Every RPC that changes something.
+pub fn mutations() -> Vec<MethodDescriptor> {
+    let changes = |method: &MethodDescriptor| method.input().get_field_by_name("request_id").is_some();
+    raw::methods(&raw::pool()).into_iter().filter(|method| raw::is_public(method) && changes(method)).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -32,11 +39,7 @@ async fn eight_duplicates_of_any_mutation_get_one_answer_and_have_one_effect() {
     let suite = Suite::start(Topology::AllInOne).await;
     let staff = staff::department(&suite.admin).await;
     let world = World { suite, staff };
-    let pool = raw::pool();
-    let mutations: Vec<_> = raw::methods(&pool)
-        .into_iter()
-        .filter(|method| raw::is_public(method) && method.input().get_field_by_name("request_id").is_some())
-        .collect();
+    let mutations = mutations();
     assert!(mutations.len() >= 30, "only {} mutations were found", mutations.len());
     let mut sent = HashMap::new();
     for method in &mutations {
@@ -155,7 +158,7 @@ impl World {
     }
 
     /// A request that will be accepted, with everything that it needs in place. None: nobody has registered one.
-    async fn valid(&self, method: &str) -> Option<Valid> {
+    pub async fn valid(&self, method: &str) -> Option<Valid> {
         if let Some(valid) = self.valid_of_staff(method).await {
             return Some(valid);
         }

@@ -38,7 +38,7 @@ fn named(file: &str) -> BTreeSet<String> {
 const LABELS: [&str; 2] = ["rpc_method", "rpc_status"];
 
 /// What a process tells Prometheus.
-async fn scrape(address: SocketAddr) -> String {
+pub(crate) async fn scrape(address: SocketAddr) -> String {
     let mut stream = TcpStream::connect(address).await.unwrap();
     stream.write_all(b"GET /metrics HTTP/1.1\r\nHost: otdel\r\nConnection: close\r\n\r\n").await.unwrap();
     let mut answer = String::new();

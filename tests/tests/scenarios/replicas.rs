@@ -11,6 +11,7 @@ use std::{
 
 use otdel::cli::Role;
 use otdel_api::{billing as bl, common::Date, gateway as gw, leads as pb};
+use otdel_gateway::Settings;
 use otdel_runtime::{
     clock::{pause, system_now},
     convert::date,
@@ -41,7 +42,9 @@ const MOST_UNDER_WAY: usize = 8;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_replica_that_ends_or_dies_under_load_costs_no_call_and_does_nothing_twice() {
-    let mut suite = Suite::start_on(Topology::Replicas, Database::running().await).await;
+    let flags = ["--metrics-listen", "127.0.0.1:0"];
+    let (database, door) = (Database::running().await, Settings::default());
+    let mut suite = Suite::start_with(Topology::Replicas, database, &door, &flags).await;
     let staff = staff::department(&suite.admin).await;
     let mut story = Story::new(&staff, today());
     story.tell_until(Step::PayPart).await;
@@ -111,13 +114,18 @@ async fn answers(door: &Door) {
     eventually("a gateway answers", || async { door.gateway().get_caller(gw::GetCallerRequest {}).await }).await;
 }
 
+/// The services that the load calls.
+const CALLED: [&str; 4] = ["LeadService", "DealService", "InvoiceService", "PaymentService"];
+
 /// Others find a process that has come back, and gateways tell callers apart: a balancer would wait for that, too.
 async fn takes_load_again(suite: &mut Suite, seat: Seat, doors: &[Door]) {
-    let proxy = suite.split().proxy(seat);
-    let before = proxy.asked();
+    let metrics = suite.split().metrics(seat).expect("it tells its metrics");
     eventually("a replica that is back takes load", || async {
-        let asked = proxy.asked() - before;
-        if asked > 5_000 { Ok(()) } else { Err(asked) }
+        let told = super::metrics::scrape(metrics).await;
+        let counts = told.lines().filter_map(|line| line.strip_prefix("rpc_server_call_duration_seconds_count{"));
+        let calls = counts.filter(|line| CALLED.iter().any(|service| line.contains(&format!(".{service}/"))));
+        let answered: u64 = calls.filter_map(|line| line.rsplit_once(' ')?.1.parse::<u64>().ok()).sum();
+        if answered >= 10 { Ok(()) } else { Err(answered) }
     })
     .await;
     for door in doors {

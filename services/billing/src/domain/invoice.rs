@@ -133,7 +133,7 @@ pub enum Refusal {
 }
 
 impl Order {
-    /// Whether the sums, which are taken over as they are, are what they must be (B16).
+    /// Whether the sums, which are taken over as they are, are what they must be.
     pub fn check(&self) -> Result<(), Refusal> {
         let currency = self.sums.gross.currency;
         let mut sums = Vec::with_capacity(self.lines.len());

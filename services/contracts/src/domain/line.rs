@@ -1,4 +1,4 @@
-//! What is sold: lines and their sums. VAT is rounded on each line and the total is the sum of the lines (B16).
+//! What is sold: lines and their sums. VAT is rounded on each line and the total is the sum of the lines.
 
 use otdel_runtime::violations::MOST_MINOR_UNITS;
 use otdel_types::{BadMoney, Currency, LineSums, VatRate, line_sums, total};

@@ -31,10 +31,10 @@ pub const INIT: &str = "\
 Examples:
   otdel init --secrets /etc/otdel
   otdel init --secrets /etc/otdel --admin-key admin.key --database-url URL     once the database is migrated
-  otdel init --secrets /etc/otdel --renew                                      before certificates expire
+  otdel init --secrets /etc/otdel --renew                                      certificates, at any time
 
-A second time it changes nothing. Where nobody is left who may make principals and keys, such as after the last
-administrator's key has ended, it appoints whom it is told to once more.
+A second time it changes nothing but certificates that are about to end. Where nobody is left who may make principals and
+keys, such as after the last administrator's key has ended, it appoints whom it is told to once more.
 Next: `otdel migrate`, then `otdel serve`.";
 
 pub const MIGRATE: &str = "\

@@ -7,7 +7,11 @@ use otdel_leads::{Refusal, appoint_administrator};
 use otdel_runtime::clock;
 use sqlx::PgPool;
 
-use crate::{cli::InitArgs, data, private, say, secrets};
+use crate::{
+    cli::InitArgs,
+    data, private, say,
+    secrets::{self, Made},
+};
 
 /// How the first administrator is named where nobody logs in. No issuer is called so: those are URLs.
 const WITHOUT_LOGIN: &str = "init|admin";
@@ -16,10 +20,11 @@ const WITHOUT_LOGIN: &str = "init|admin";
 pub async fn init(args: &InitArgs) -> Result<()> {
     let subject = args.admin.as_deref().map(login).transpose()?;
     private::make_folder(&args.secrets)?;
-    if secrets::init(&args.secrets, args.renew)? {
-        say(&format!("the secrets are in {}", args.secrets.display()))?;
-    } else {
-        say(&format!("the secrets are in {} already: nothing was changed", args.secrets.display()))?;
+    let place = args.secrets.display();
+    match secrets::init(&args.secrets, args.renew)? {
+        Made::Secrets => say(&format!("the secrets are in {place}"))?,
+        Made::Certificates => say(&format!("the certificates in {place} are new: restart the roles one by one"))?,
+        Made::Nothing => say(&format!("the secrets are in {place} already: nothing was changed"))?,
     }
     match (subject, &args.admin_key) {
         (None, None) => Ok(()),

@@ -1,4 +1,4 @@
-//! What each role may do: the table of `reliability.md` 5.4. It is code, so that a change of it is reviewed like code.
+//! What each role may do. The table is code, so that a change of it is reviewed like code.
 
 use otdel_api::leads::Role;
 

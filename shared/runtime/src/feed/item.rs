@@ -38,7 +38,7 @@ pub struct Asked<'a> {
 }
 
 /// A service's event in the messages of its own `Subscribe`. The messages of the services are alike and yet types of
-/// their own (`style.md`, Subscribe); this is the way between them and the one implementation.
+/// their own, because no two RPCs share a request; this is the way between them and the one implementation.
 pub trait FeedEvent: Event + prost::Name + 'static {
     /// The service's `SubscribeRequest`.
     type Request: Send + 'static;

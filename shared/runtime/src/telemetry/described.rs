@@ -25,6 +25,11 @@ const COUNTERS: Described = &[
 
 const GAUGES: Described = &[
     ("otdel_build_info", Unit::Count, "1, with the version of the binary."),
+    (
+        "otdel_certificate_expires_seconds",
+        Unit::Seconds,
+        "Until when the certificate that a role has read is good, since 1970: for the other roles or for callers.",
+    ),
     ("otdel_connections", Unit::Count, "Open connections to a listener."),
     ("otdel_database_connections", Unit::Count, "Connections to the database, by pool and by whether one works."),
     ("otdel_database_connections_limit", Unit::Count, "The most connections that a pool opens."),

@@ -1,21 +1,24 @@
 //! What can be reached at the door, and what its answers give away.
 
+use std::{net::SocketAddr, path::Path};
+
 use http::Method;
 use otdel_tests::{
     cluster::Database,
-    json, raw,
+    door::Door,
+    eventually::eventually,
+    raw,
     refusal::reason,
     split::Split,
     staff,
     suite::{Suite, Topology},
 };
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
+use tonic::{
+    Code,
+    transport::{Certificate, ClientTlsConfig, Endpoint},
 };
-use tonic::Code;
 
-use super::{anna_key, changes_without_id, json_path, raw_http, verb};
+use super::{changes_without_id, json_path, raw_bytes, raw_http, verb};
 
 /// **API8, security misconfiguration.** Answers name no software and no place in it, tell browsers to neither guess nor
 /// keep, and TLS begins at version 1.2. `deploy` asserts the containers' hardening.
@@ -23,18 +26,16 @@ use super::{anna_key, changes_without_id, json_path, raw_http, verb};
 async fn api8_answers_give_nothing_away_and_old_tls_is_refused() {
     let suite = Suite::start(Topology::AllInOne).await;
     let owners = staff::department(&suite.admin).await;
-    let key = anna_key(&suite, &owners).await;
-    let post =
-        |path: &'static str, body: &'static str| json::call(suite.address, Method::POST, path, Some(&key), &[], body);
+    let door = &owners.manager.door;
     let answers = [
-        json::get(suite.address, "/v1/caller", Some(&key)).await,
-        json::get(suite.address, "/v1/caller", None).await,
-        json::get(suite.address, "/v1/leads/%00", Some(&key)).await,
-        json::get(suite.address, "/../../etc/passwd", None).await,
-        json::get(suite.address, "/v1/leads?page_token=%27%3Bdrop", Some(&key)).await,
-        post("/v1/leads:submit", "{\"channel\": ").await,
-        post("/v1/leads:submit", "{}").await,
-        post("/v1/caller", "{}").await,
+        door.get("/v1/caller").await,
+        suite.anonymous.get("/v1/caller").await,
+        door.get("/v1/leads/%00").await,
+        suite.anonymous.get("/../../etc/passwd").await,
+        door.get("/v1/leads?page_token=%27%3Bdrop").await,
+        door.ask(Method::POST, "/v1/leads:submit", "{\"channel\": ").await,
+        door.ask(Method::POST, "/v1/leads:submit", "{}").await,
+        door.ask(Method::POST, "/v1/caller", "{}").await,
     ];
     for answer in &answers {
         for name in ["server", "x-powered-by", "via"] {
@@ -53,7 +54,7 @@ async fn api8_answers_give_nothing_away_and_old_tls_is_refused() {
             &format!("{method} /v1/caller HTTP/1.1\r\nhost: x\r\ncookie: secret\r\nconnection: close\r\n\r\n"),
         )
         .await;
-        assert!(!answer.starts_with("HTTP/1.1 200") && !answer.contains("secret"), "{method}: {answer}");
+        assert!(answer.starts_with("HTTP/1.1 4") && !answer.contains("secret"), "{method}: {answer}");
     }
     suite.stop().await;
     old_tls_is_refused().await;
@@ -66,26 +67,69 @@ async fn old_tls_is_refused() {
     otdel::private::make_folder(&folder).unwrap();
     let certificates = folder.join("secrets/gateway");
     let split = Split::start(&database, &folder, &["--tls", certificates.to_str().unwrap()], &[]).await;
+    let gateway = split.gateway();
+    who_believes_the_authority_gets_in(gateway, &certificates.join("ca.pem")).await;
+
+    // The same client is welcome with version 1.2, so it is for the version that others are turned away.
+    let welcome = answer_to_hello(gateway, 0x0303).await;
+    assert_eq!(welcome.get(..3), Some(&[22, 3, 3][..]), "{welcome:?}");
+    assert_eq!(welcome.get(5), Some(&2), "a ServerHello: {welcome:?}");
     for version in [0x0300_u16, 0x0301, 0x0302] {
-        let mut stream = TcpStream::connect(split.gateway()).await.unwrap();
-        stream.write_all(&hello(version)).await.unwrap();
-        let mut answer = Vec::new();
-        let _ = stream.read_to_end(&mut answer).await;
-        // An alert (21) that is fatal (2), or nothing: never a handshake (22).
-        assert!(answer.is_empty() || (answer[0] == 21 && answer[5] == 2), "{version:#x}: {answer:?}");
+        let answer = answer_to_hello(gateway, version).await;
+        // An alert (21) that is fatal (2), of the version of the protocol (70).
+        assert_eq!((answer.first(), answer.get(5..7)), (Some(&21), Some(&[2, 70][..])), "{version:#x}: {answer:?}");
     }
-    let clear = raw_http(split.gateway(), "GET /v1/caller HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
-    assert!(!clear.contains("HTTP/1.1"), "{clear}");
+    let clear = raw_bytes(gateway, b"GET /v1/caller HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").await;
+    // What is no handshake is told so in the words of TLS.
+    assert_eq!(clear.first(), Some(&21), "{clear:?}");
     split.stop().await;
     let _ = std::fs::remove_dir_all(folder);
 }
 
-/// The first message of a client that speaks no newer version than this.
+/// As every client of a gateway that serves TLS itself.
+async fn who_believes_the_authority_gets_in(gateway: SocketAddr, authority: &Path) {
+    let call = async |tls: ClientTlsConfig| {
+        let endpoint = Endpoint::from_shared(format!("https://{gateway}")).unwrap().tls_config(tls).unwrap();
+        let door = Door::anonymous(endpoint.connect_lazy());
+        let answer = door.gateway().get_caller(otdel_api::gateway::GetCallerRequest {}).await;
+        answer.expect_err("nobody without a key gets farther").code()
+    };
+    let tls = ClientTlsConfig::new().domain_name("gateway");
+    let believes = tls.clone().ca_certificate(Certificate::from_pem(std::fs::read(authority).unwrap()));
+    // Until it has heard who may call, it is not there for anybody.
+    eventually("the gateway answers", || async {
+        let code = call(believes.clone()).await;
+        if code == Code::Unauthenticated { Ok(()) } else { Err(code) }
+    })
+    .await;
+    assert_ne!(call(tls).await, Code::Unauthenticated, "nobody says who the gateway is");
+}
+
+/// What the gateway says to the first message of a client that speaks this version and no other.
+async fn answer_to_hello(gateway: SocketAddr, version: u16) -> Vec<u8> {
+    raw_bytes(gateway, &hello(version)).await
+}
+
+/// The first message of a client that speaks no newer version than this, and has all else that the gateway asks for: suites
+/// for a certificate with an elliptic key, its curve and its signatures.
 fn hello(version: u16) -> Vec<u8> {
     let mut body = version.to_be_bytes().to_vec();
     body.extend([7; 32]);
-    // No session; a suite of that time; no compression.
-    body.extend([0, 0, 4, 0x00, 0x2f, 0xc0, 0x13, 1, 0]);
+    // No session; a suite of 1.2 and two of the time before, as any client has that speaks all of them; no compression.
+    body.extend([0, 0, 6, 0xc0, 0x2b, 0xc0, 0x09, 0xc0, 0x0a, 1, 0]);
+    let extensions: [&[u8]; 4] = [
+        // supported_groups: secp256r1.
+        &[0, 10, 0, 4, 0, 2, 0, 23],
+        // ec_point_formats: uncompressed.
+        &[0, 11, 0, 2, 1, 0],
+        // signature_algorithms: ecdsa_secp256r1_sha256.
+        &[0, 13, 0, 4, 0, 2, 4, 3],
+        // extended_master_secret.
+        &[0, 23, 0, 0],
+    ];
+    let extensions = extensions.concat();
+    body.extend(u16::try_from(extensions.len()).unwrap().to_be_bytes());
+    body.extend(extensions);
     let mut message = vec![1, 0];
     message.extend(u16::try_from(body.len()).unwrap().to_be_bytes());
     message.extend(body);
@@ -104,7 +148,7 @@ async fn api9_what_is_served_is_what_the_descriptors_say() {
     for method in raw::methods(&raw::pool()) {
         let path = raw::path(&method);
         if raw::is_public(&method) {
-            let answer = json::call(suite.address, verb(&method), &json_path(&method), None, &[], "").await;
+            let answer = suite.anonymous.ask(verb(&method), &json_path(&method), "").await;
             assert_eq!(answer.status, 401, "{path} under {}", json_path(&method));
             if method.is_server_streaming() || changes_without_id(&method) {
                 continue;
@@ -126,7 +170,7 @@ async fn api9_what_is_served_is_what_the_descriptors_say() {
         assert_eq!(stranger.code(), Code::Unauthenticated, "a stranger learns nothing about which there are");
     }
     for path in ["/metrics", "/debug", "/v2/leads", "/.env", "/admin", "/healthz"] {
-        assert_eq!(json::get(suite.address, path, None).await.status, 404, "{path}");
+        assert_eq!(suite.anonymous.get(path).await.status, 404, "{path}");
     }
     suite.stop().await;
 }
