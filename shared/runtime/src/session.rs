@@ -16,12 +16,10 @@ const KEEPALIVE: [(&str, &str); 3] =
 /// Connects as the pool does, with settings of its own on top.
 pub(crate) async fn open(pool: &PgPool, settings: &[(&str, &str)]) -> Result<PgConnection, Fault> {
     let options = pool.connect_options().as_ref().clone().options(KEEPALIVE).options(settings.iter().copied());
-    match tokio::time::timeout(CONNECT, PgConnection::connect_with(&options)).await {
-        Ok(connected) => Ok(connected?),
-        Err(_) => {
-            let mut fault = Fault::unavailable("DATABASE_UNAVAILABLE", "the database cannot be reached");
-            fault.cause = Some(Arc::from(Box::<dyn Error + Send + Sync>::from("the login took longer than 5 s")));
-            Err(fault)
-        }
-    }
+    let Ok(connected) = tokio::time::timeout(CONNECT, PgConnection::connect_with(&options)).await else {
+        let mut fault = Fault::unavailable("DATABASE_UNAVAILABLE", "the database cannot be reached");
+        fault.cause = Some(Arc::from(Box::<dyn Error + Send + Sync>::from("the login took longer than 5 s")));
+        return Err(fault);
+    };
+    Ok(connected?)
 }
