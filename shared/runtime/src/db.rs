@@ -353,9 +353,11 @@ fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
 }
 
 /// Connections for what a service does by itself, of which its calls cannot take any. They are opened as they are needed:
-/// what is due can wait for a login, but not until calls leave it a connection.
+/// what is due can wait for a login, but not until calls leave it a connection. Readiness, which looks through them, has a
+/// second: none is closed for its age.
 pub fn background(calls: &PgPool) -> PgPool {
     PgPoolOptions::new()
+        .max_lifetime(None)
         .max_connections(BACKGROUND)
         .acquire_timeout(Duration::from_secs(5))
         .connect_lazy_with(calls.connect_options().as_ref().clone())
