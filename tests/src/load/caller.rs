@@ -84,7 +84,7 @@ pub struct Client {
 }
 
 /// So many connections, that 128 clients stay below 100 calls on each.
-const CONNECTIONS: usize = 4;
+pub const CONNECTIONS: usize = 4;
 
 impl Caller {
     /// Calls the services themselves, as the gateway does.

@@ -1,14 +1,17 @@
-//! What has no counterpart in pgbench: the gateway, latency at half of the capacity, the feed, reports, the story, a role's
-//! start and memory.
+//! What has no counterpart in pgbench: a call that does nothing, the gateway, latency at half of the capacity, the feed,
+//! reports, the story, a role's start and memory.
 
 use std::time::Duration;
 
 use anyhow::{Context as _, Result};
 use otdel::cli::Role;
 use otdel_runtime::clock::pause;
+use tokio::{task::JoinSet, time::Instant};
+use tonic_health::pb::{HealthCheckRequest, health_client::HealthClient};
 
 use super::{
     args::Plan,
+    caller::CONNECTIONS,
     compare::Cell,
     cpu::memory_mib,
     ground::Ground,
@@ -131,6 +134,42 @@ async fn pairs(
         found.push(compare(&direct, &outside));
     }
     Ok(median(&found))
+}
+
+/// How many calls of 32 clients a role answers that does nothing for them: health, over connections like those of the other
+/// calls, past every layer of the suite's own. What is left of pgbench's reads then is what any gRPC service could keep of
+/// them on this machine.
+pub async fn nothing(side: &mut Side, cells: &[Cell], plan: &Plan) -> Result<Vec<Figure>> {
+    const MANY: usize = 32;
+    side.roles.only(&[Role::Leads]).await?;
+    let channels = side.roles.channels(Role::Leads, CONNECTIONS)?;
+    let began = Instant::now();
+    let end = began + plan.time();
+    let mut clients = JoinSet::new();
+    for channel in channels.iter().cycle().take(MANY) {
+        let mut health = HealthClient::new(channel.clone());
+        clients.spawn(async move {
+            let mut answers = 0_u32;
+            while Instant::now() < end {
+                health.check(HealthCheckRequest::default()).await?;
+                answers += 1;
+            }
+            anyhow::Ok(answers)
+        });
+    }
+    let mut answers = 0.0;
+    while let Some(done) = clients.join_next().await {
+        answers += f64::from(done??);
+    }
+    let rate = answers / began.elapsed().as_secs_f64();
+    let mut figures = vec![Figure::new(format!("a call that does nothing, {MANY} clients"), rate, "/s")];
+    let read = cells.iter().find(|cell| (cell.operation, cell.clients) == (Operation::Get, MANY));
+    if let Some(theirs) = read.map(|cell| median(&cell.pgbench.iter().map(Turn::rate).collect::<Vec<_>>()))
+        && theirs > 0.0
+    {
+        figures.push(Figure::new("the same against pgbench's get", rate / theirs, ""));
+    }
+    Ok(figures)
 }
 
 /// Latency at half of the capacity, which is the highest rate that was found, whatever the clients.

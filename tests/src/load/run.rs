@@ -132,6 +132,9 @@ async fn measure(args: &Args, plan: &Plan, node: &Path, ground: &Ground, bare: &
     if let Some(before) = &mut before {
         before.roles.end().await?;
     }
+    if args.wants(What::Get) {
+        found.take("a call that does nothing", figures::nothing(&mut ours, &found.cells, plan).await)?;
+    }
     if args.wants(What::Open) {
         let figures = figures::open(&mut ours, ground, &found.cells, plan).await;
         found.take("open", figures)?;
