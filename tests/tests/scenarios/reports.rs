@@ -7,7 +7,6 @@ mod rebuilds;
 use std::{collections::BTreeMap, time::Duration};
 
 use chrono::NaiveDate;
-use futures_util::future::join_all;
 use otdel_api::{billing as bl, contracts as ct, leads as pb, reporting as rp};
 use otdel_tests::{
     cluster::Database,
@@ -21,7 +20,6 @@ use otdel_tests::{
     suite::{Suite, Topology},
 };
 use sqlx::{AssertSqlSafe, Executor as _};
-use tokio::{sync::watch, task::JoinHandle};
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -240,57 +238,6 @@ async fn with_an_invoice() -> (Suite, Department, Story) {
     let mut story = Story::new(&staff, suite.today().await);
     story.tell_until(Step::PayPart).await;
     (suite, staff, story)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn a_rebuild_while_writes_go_on_ends_with_equal_digests() {
-    let (suite, _staff, story) = with_an_invoice().await;
-    let (open, closed) = watch::channel(());
-    let writers: [JoinHandle<()>; 3] = [
-        tokio::spawn(until_closed(closed.clone(), suite.admin.clone(), async |door: &Door| drop(submit(door).await))),
-        tokio::spawn({
-            let (closed, story) = (closed.clone(), story.clone());
-            until_closed(closed, suite.admin.clone(), async move |door: &Door| drop(pay_a_kopeck(door, &story).await))
-        }),
-        tokio::spawn({
-            let (closed, story) = (closed.clone(), story.clone());
-            until_closed(closed, suite.admin.clone(), async move |door: &Door| drop(draft(door, &story).await))
-        }),
-    ];
-    let reader = tokio::spawn(never_counts_back(closed, suite.admin.clone()));
-    for generation in 2..=3 {
-        let built = rebuild(&suite.admin).await.expect("equal digests");
-        assert_eq!(built.generation, generation);
-    }
-    drop(open);
-    for writer in join_all(writers).await {
-        writer.unwrap();
-    }
-    assert!(reader.await.unwrap() > 1, "hardly anybody read meanwhile");
-
-    suite.settle().await;
-    let live = projection(&suite.admin).await;
-    let built = rebuild(&suite.admin).await.expect("equal digests");
-    assert_eq!(built, rp::Projection { generation: 4, ..live });
-    suite.stop().await;
-}
-
-/// Does something again and again.
-async fn until_closed(closed: watch::Receiver<()>, door: Door, act: impl AsyncFn(&Door)) {
-    while closed.has_changed().is_ok() {
-        act(&door).await;
-    }
-}
-
-/// Reads a report again and again: whichever build is live, it is never behind what was read before.
-async fn never_counts_back(closed: watch::Receiver<()>, door: Door) -> usize {
-    let (mut before, mut reads) = (0, 0);
-    while closed.has_changed().is_ok() {
-        let now = leads(&door, vec![]).await;
-        assert!(now >= before, "{now} after {before}");
-        (before, reads) = (now, reads + 1);
-    }
-    reads
 }
 
 #[tokio::test(flavor = "multi_thread")]
