@@ -21,9 +21,16 @@ pub(crate) async fn next(db: &mut PgConnection) -> sqlx::Result<Option<DateTime<
 /// looks without the rota, so that a worker which finds nothing keeps nobody from taking turns; and it passes over locked
 /// leads as the claims do, so that it finds nothing where they would. Only outside a transaction: a lead that it sees
 /// would stay locked, and the rota comes before leads.
+///
+/// The earliest deadline is asked for, because without an order each look was planned as a walk over all leads that hopes for
+/// one that is due: of 111,000, of which none was, 28 ms.
 pub(crate) async fn is_work_waiting(db: &mut PgConnection, now: DateTime<Utc>) -> sqlx::Result<bool> {
     sqlx::query_scalar!(
-        r#"select exists (select from leads.lead where respond_by_time <= $1 limit 1 for update skip locked)
+        r#"select exists (
+                   select from leads.lead where respond_by_time <= $1
+                   order by respond_by_time
+                   limit 1
+                   for update skip locked)
                or exists (
                    select from leads.lead l
                    join leads.sla_policy s on s.version = l.sla_version
