@@ -341,8 +341,9 @@ impl Schema {
 /// The connections of a running service's calls.
 fn pool(options: PgConnectOptions, connections: u32) -> PgPool {
     PgPoolOptions::new()
-        // All of them are opened at once and kept open: a login takes longer than a call may wait for a connection. With
-        // an end to their life sqlx would open them one by one, as calls wait for them.
+        // All of them are opened at once and kept open: a login may take longer than a call may wait for a connection, on
+        // a busy machine or with a password of an operator's own. With an end to their life sqlx would open them one by
+        // one, as calls wait for them.
         .max_lifetime(None)
         .min_connections(connections)
         .max_connections(connections)

@@ -49,8 +49,8 @@ impl Side {
         Watched { services: self.roles.pids(), server: self.server }
     }
 
-    /// Sees to it that the roles of an operation run and no others, and that they have all their connections: a login takes
-    /// longer than a call waits for one.
+    /// Sees to it that the roles of an operation run and no others, and that they have all their connections: a login may
+    /// take longer than a call waits for one.
     pub async fn start(&mut self, operation: Operation) -> Result<()> {
         self.roles.only(operation.roles()).await?;
         let end = Instant::now() + PATIENCE;
