@@ -94,12 +94,8 @@ impl Lines {
     /// What comes first: a line of a stream, or the whole of a single answer.
     pub async fn first(mut self) -> Value {
         while !self.read.contains(&b'\n') {
-            match self.body.frame().await {
-                Some(frame) => {
-                    let frame = frame.expect("a stream that does not break");
-                    self.read.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
-                }
-                None => return serde_json::from_slice(&self.read).expect("JSON"),
+            if !self.read_on().await {
+                return serde_json::from_slice(&self.read).expect("JSON");
             }
         }
         self.next().await.unwrap_or_default()
@@ -111,8 +107,17 @@ impl Lines {
             if let Some(end) = self.read.iter().position(|byte| *byte == b'\n') {
                 return Some(serde_json::from_slice(&self.read.split_to(end + 1)).expect("a line is JSON"));
             }
-            let frame = self.body.frame().await?.expect("a stream that does not break");
-            self.read.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+            if !self.read_on().await {
+                return None;
+            }
         }
+    }
+
+    /// Waits for more. False: nothing comes any more.
+    async fn read_on(&mut self) -> bool {
+        let Some(frame) = self.body.frame().await else { return false };
+        let frame = frame.expect("a stream that does not break");
+        self.read.extend_from_slice(frame.data_ref().map_or(&[], |data| data));
+        true
     }
 }
