@@ -29,6 +29,11 @@ use anyhow::{Context as _, Result};
 use cli::{Cli, Command, Import, ImportArgs};
 use exit::Exit;
 
+/// A call makes and frees some hundred small pieces, mostly by another thread than made them: a sixth of a service's time
+/// with the system's allocator.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Runs what the command line says and exits as `otdel --help` tells.
 pub fn main() -> ExitCode {
     match run(Cli::read()) {

@@ -214,9 +214,11 @@ where
 {
     let permit = units.admit().map_err(|fault| fault.into_status(service))?;
     let call = admitted_at(now, request).map_err(|fault| fault.into_status(service))?;
+    // The work is large, and each step on its way into the task would copy it.
+    let work = Box::pin(work(app, call));
     let unit = async move {
         let _permit = permit;
-        work(app, call).await.map_err(|error| tell(service, &error))
+        work.await.map_err(|error| tell(service, &error))
     };
     match tokio::spawn(unit.in_current_span()).await {
         Ok(outcome) => outcome.map(Response::new),

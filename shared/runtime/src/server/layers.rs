@@ -15,6 +15,7 @@ use tokio::{
 use tonic::{Code, Status};
 use tower_http::catch_panic::ResponseForPanic;
 use tracing::{Instrument as _, field};
+use tracing_opentelemetry::OpenTelemetrySpanExt as _;
 use uuid::Uuid;
 
 use super::{Limits, REQUEST_ID_HEADER, answer::refused, code::name_of, method::method_of, timeout};
@@ -29,21 +30,18 @@ pub(super) async fn span(State(service): State<&'static str>, request: Request, 
     let span = tracing::info_span!(
         parent: None,
         "rpc",
-        otel.name = field::Empty,
+        otel.name = method.map(|method| format!("{service}.{}", method.name)),
         otel.kind = "server",
         otel.status_code = field::Empty,
         rpc.method = method.map_or("other", |method| method.path),
         rpc.id = id,
-        rpc.status = field::Empty,
     );
-    if let Some(method) = method {
-        span.record("otel.name", format!("{service}.{}", method.name));
-    }
     trace::follow_on(&span, request.headers());
     let mut response = next.run(request).instrument(span.clone()).await;
     // A refusal comes in the headers. Of a stream this tells only how it began.
     let code = Status::from_header_map(response.headers()).map_or(Code::Ok, |status| status.code());
-    span.record("rpc.status", name_of(code));
+    // For traces alone: to note it for the lines of the log, too, would write all fields anew, and no line follows.
+    span.set_attribute("rpc.status", name_of(code));
     if is_our_fault(code) {
         span.record("otel.status_code", "ERROR");
     }

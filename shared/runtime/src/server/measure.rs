@@ -30,6 +30,7 @@ pub(super) async fn measure(State(service): State<&'static str>, request: Reques
 /// Counts a call as under way, and measures it where it is dropped: at the last frame, or where the caller went away.
 struct Meter {
     service: &'static str,
+    in_flight: metrics::Gauge,
     method: &'static str,
     began: Instant,
     code: Code,
@@ -37,9 +38,10 @@ struct Meter {
 
 impl Meter {
     fn start(service: &'static str, method: &'static str) -> Self {
-        metrics::gauge!("rpc_server_calls_in_flight", "service" => service).increment(1);
+        let in_flight = metrics::gauge!("rpc_server_calls_in_flight", "service" => service);
+        in_flight.increment(1);
         // Unless a status comes, nobody waited for one.
-        Self { service, method, began: Instant::now(), code: Code::Cancelled }
+        Self { service, in_flight, method, began: Instant::now(), code: Code::Cancelled }
     }
 
     fn see(&mut self, headers: &HeaderMap) {
@@ -51,7 +53,7 @@ impl Meter {
 
 impl Drop for Meter {
     fn drop(&mut self) {
-        metrics::gauge!("rpc_server_calls_in_flight", "service" => self.service).decrement(1);
+        self.in_flight.decrement(1);
         let (took, code) = (self.began.elapsed(), name_of(self.code));
         metrics::histogram!(
             "rpc_server_call_duration_seconds",
