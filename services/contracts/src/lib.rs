@@ -26,7 +26,6 @@ use otdel_runtime::{
     server::MAX_REQUEST,
     service::Service,
 };
-use sqlx::{Postgres, Transaction};
 use tonic::service::Routes;
 
 /// The service: what its RPCs share. Cheap to clone.
@@ -74,10 +73,5 @@ impl Contracts {
     /// The year of the business calendar in which an instant lies.
     fn business_year(&self, now: DateTime<Utc>) -> i32 {
         self.core.zone.date_of(now).year()
-    }
-
-    /// A transaction that reads one state of the database over several statements.
-    async fn snapshot(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
-        self.core.begin_with("begin isolation level repeatable read, read only").await
     }
 }

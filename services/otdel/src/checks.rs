@@ -12,7 +12,7 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result};
 use otdel_runtime::{
     content,
-    db::Schema,
+    db::{SNAPSHOT, Schema},
     feed::{self, Cursor, Recognised},
     follow::{self, Follower, Standing},
 };
@@ -42,7 +42,7 @@ pub async fn look(
             continue;
         }
         say(Finding::ok(schema.service, "schema", "at the version of this binary"))?;
-        let mut tx = db.begin_with("begin isolation level repeatable read read only").await?;
+        let mut tx = db.begin_with(SNAPSHOT).await?;
         rights(schema, &mut tx, &mut say).await?;
         chain(schema, &mut tx, &progress, &mut say).await?;
         contents(schema, &mut tx, &progress, &mut say).await?;

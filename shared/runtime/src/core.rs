@@ -42,7 +42,12 @@ impl Core {
         db::begin(&self.db, "begin").await
     }
 
-    /// The same with an isolation level.
+    /// Begins a transaction of a call that reads one state of the database over several statements.
+    pub async fn snapshot(&self) -> sqlx::Result<Transaction<'static, Postgres>> {
+        db::begin(&self.db, db::SNAPSHOT).await
+    }
+
+    /// Begins a transaction in another way.
     pub async fn begin_with(&self, statement: &'static str) -> sqlx::Result<Transaction<'static, Postgres>> {
         db::begin(&self.db, statement).await
     }

@@ -15,7 +15,7 @@ pub(super) async fn get_contract(
     let Some(id) = id else { return Err(wrong.into()) };
 
     // Lines of a draft may be replaced between two statements.
-    let mut tx = app.snapshot().await?;
+    let mut tx = app.core.snapshot().await?;
     let contract = store::contracts::get(&mut tx, call.scope(), id).await?.ok_or(Error::NoSuchContract(id))?;
     tx.commit().await?;
     Ok(pb::GetContractResponse { contract: Some(present::contract(&contract)) })

@@ -15,7 +15,7 @@ pub(super) async fn list_contracts(
     let ask = ListContracts::try_from(&call.msg)?;
 
     // Lines of a draft may be replaced between two statements.
-    let mut tx = app.snapshot().await?;
+    let mut tx = app.core.snapshot().await?;
     let heads = store::contracts::list(&mut tx, call.scope(), &ask.filter, ask.after.as_ref(), ask.size + 1).await?;
     let ids: Vec<Uuid> = heads.iter().map(|head| head.id).collect();
     let lines = store::lines::of_contracts(&mut tx, &ids).await?;

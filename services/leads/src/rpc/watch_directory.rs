@@ -77,7 +77,7 @@ async fn current(app: &Leads) -> Result<i64, Error> {
 
 /// The whole directory as of one moment.
 async fn read(app: &Leads) -> Result<pb::WatchDirectoryResponse, Error> {
-    let mut tx = app.core.begin_with("begin isolation level repeatable read read only").await?;
+    let mut tx = app.core.snapshot().await?;
     let version = store::directory::version(&mut tx).await?;
     let principals = store::principals::all(&mut tx).await?;
     let keys = store::api_keys::live(&mut tx).await?;

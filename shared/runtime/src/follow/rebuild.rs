@@ -25,7 +25,7 @@ use super::{
     store,
     wait::WAY_BACK,
 };
-use crate::{clock, fault::Fault, session};
+use crate::{clock, db::SNAPSHOT, fault::Fault, session};
 
 /// A build under way, which all who ask for one share.
 pub(super) type Running = Shared<BoxFuture<'static, Result<i64, Fault>>>;
@@ -108,7 +108,7 @@ async fn session_of_build(following: &Following) -> Result<PgConnection, Fault> 
 
 /// Cursors and content at one instant.
 async fn snapshot(following: &Following, rebuild: &dyn Rebuild, db: &mut PgConnection) -> Result<Snapshot, Fault> {
-    let mut tx = db.begin_with("begin isolation level repeatable read read only").await?;
+    let mut tx = db.begin_with(SNAPSHOT).await?;
     let generation = store::live(&mut *tx, following.name()).await?.unwrap_or(1);
     let reached = following.reached(&mut *tx).await?;
     let digest = rebuild.digest(&mut tx, generation).await?;
