@@ -4,7 +4,7 @@ use std::{
     net::{IpAddr, Ipv6Addr, SocketAddr},
     pin::Pin,
     sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    task::{Context, Poll},
+    task::{Context, Poll, ready},
     time::Duration,
 };
 
@@ -19,7 +19,7 @@ use tokio_util::{
 };
 use tonic::transport::server::Connected;
 
-use super::{Kind, Limits};
+use super::{Kind, Limits, held::Held};
 
 /// The connection that a request came on, in the request's extensions.
 #[derive(Clone, Debug)]
@@ -53,19 +53,25 @@ impl Drop for InUse {
     }
 }
 
-/// How long a connection may stay without a call.
+/// How long a connection may stay without a call, and whether its answers wait for each other.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
     /// Before the first one.
     first: Duration,
     /// After it. None: for ever.
     between: Option<Duration>,
+    /// Whether answers that come together leave together.
+    gathers: bool,
 }
 
 impl Patience {
     /// Whoever connects to an internal listener has shown a certificate of ours, and keeps its connection.
     pub(super) fn of(kind: Kind, limits: &Limits) -> Self {
-        Self { first: limits.idle, between: (kind == Kind::Public).then_some(limits.rest) }
+        Self {
+            first: limits.idle,
+            between: (kind == Kind::Public).then_some(limits.rest),
+            gathers: kind == Kind::Internal,
+        }
     }
 }
 
@@ -117,6 +123,8 @@ pub(super) struct Io {
     between: Option<Duration>,
     kill: CancellationToken,
     killed: Pin<Box<WaitForCancellationFutureOwned>>,
+    /// None: what is to be sent is sent at once.
+    held: Option<Held>,
     _place: Place,
 }
 
@@ -130,6 +138,7 @@ impl Io {
     ) -> Self {
         Self {
             stream,
+            held: patience.gathers.then(Held::new),
             connection: Connection::new(remote),
             look: Some(Box::pin(sleep_until(Instant::now() + patience.first))),
             between: patience.between,
@@ -157,11 +166,21 @@ impl Io {
         Ok(())
     }
 
-    fn alive(&mut self) -> io::Result<Pin<&mut TcpStream>> {
+    fn alive(&mut self) -> io::Result<(Pin<&mut TcpStream>, Option<&mut Held>)> {
         if self.kill.is_cancelled() {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        Ok(Pin::new(&mut self.stream))
+        Ok((Pin::new(&mut self.stream), self.held.as_mut()))
+    }
+}
+
+impl Drop for Io {
+    fn drop(&mut self) {
+        if let Some(held) = &mut self.held
+            && !self.kill.is_cancelled()
+        {
+            held.send_last(&self.stream);
+        }
     }
 }
 
@@ -182,21 +201,33 @@ impl Connected for Io {
 impl AsyncRead for Io {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.check(cx)?;
-        Pin::new(&mut self.stream).poll_read(cx, into)
+        let Self { held, stream, .. } = &mut *self;
+        if let Some(held) = held {
+            held.take_turn(stream, cx)?;
+        }
+        Pin::new(stream).poll_read(cx, into)
     }
 }
 
 impl AsyncWrite for Io {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        self.alive()?.poll_write(cx, bytes)
+        match self.alive()? {
+            (stream, Some(held)) => held.poll_hold(stream.get_mut(), cx, &[bytes]),
+            (stream, None) => stream.poll_write(cx, bytes),
+        }
     }
 
+    /// What is held is not sent here: it has its turns to wait for.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.alive()?.poll_flush(cx)
+        self.alive()?.0.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.stream).poll_shutdown(cx)
+        let (mut stream, held) = self.alive()?;
+        if let Some(held) = held {
+            ready!(held.poll_send(&mut stream, cx))?;
+        }
+        stream.poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -204,7 +235,10 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        self.alive()?.poll_write_vectored(cx, bytes)
+        match self.alive()? {
+            (stream, Some(held)) => held.poll_hold(stream.get_mut(), cx, bytes),
+            (stream, None) => stream.poll_write_vectored(cx, bytes),
+        }
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -8,6 +8,7 @@ mod counted;
 mod door;
 mod ending;
 mod health;
+mod held;
 mod layers;
 mod listener;
 mod measure;
