@@ -21,7 +21,7 @@ use sqlx::{Postgres, Transaction};
 use tokio::sync::Notify;
 
 use error::Error;
-use rpc::submit_lead::{Answer, Asked};
+use rpc::{get_lead, list_leads, submit_lead};
 
 pub use appoint::{Key, Refusal, appoint_administrator, ensure_development_principal};
 
@@ -31,7 +31,11 @@ pub struct Leads {
     core: Core,
     feed: Feed,
     /// Takes in what is submitted at the same time.
-    intake: Arc<Together<Asked, Answer>>,
+    intake: Arc<Together<submit_lead::Asked, submit_lead::Answer>>,
+    /// Reads the leads that are asked for at the same time.
+    reader: Arc<Together<get_lead::Asked, get_lead::Answer>>,
+    /// Lists those of the owners that are asked for at the same time.
+    lister: Arc<Together<list_leads::Asked, list_leads::Answer>>,
     /// Wakes the directory's readers in this process.
     directory_changed: Arc<Notify>,
 }
@@ -49,8 +53,16 @@ impl Leads {
     }
 }
 
-/// How many requests one transaction takes in. More would make the first wait longer than the disk does.
+/// How many requests one transaction takes in, or one statement reads. More would make the first wait longer than the disk
+/// does.
 const MOST_TOGETHER: usize = 64;
+
+/// How many pages one statement reads. A page is as much work as many single leads.
+const MOST_PAGES: usize = 8;
+
+/// How many lots of pages are read at once: while the server reads one, the service makes answers of the other. A lot of
+/// single leads is read faster than that pays.
+const LISTERS: usize = 2;
 
 /// The schema of leads.
 pub static SCHEMA: Schema = Schema { service: "leads", migrations: &MIGRATIONS, restrictions: RESTRICTIONS };
@@ -66,8 +78,15 @@ const RESTRICTIONS: &[&str] = &[
 /// Makes the service. `peers` are those of leads: it follows contracts and billing.
 pub fn build(core: Core, peers: Peers) -> Service {
     let feed = Feed::new(core.clone());
-    let intake = Arc::new(Together::new(MOST_TOGETHER));
-    let app = Leads { core: core.clone(), feed: feed.clone(), intake, directory_changed: Arc::default() };
+    let app = Leads {
+        core: core.clone(),
+        feed: feed.clone(),
+        // Whoever gives out leads holds the rota.
+        intake: Arc::new(Together::new(MOST_TOGETHER, 1)),
+        reader: Arc::new(Together::new(MOST_TOGETHER, 1)),
+        lister: Arc::new(Together::new(MOST_PAGES, LISTERS)),
+        directory_changed: Arc::default(),
+    };
     let gates = Following::new(core.clone(), peers, Arc::new(workers::Gates(core.clone())));
     Service::new(core.clone(), rpc::routes(&app), Some(feed), vec![Arc::new(workers::HandOn(core))], vec![gates])
 }

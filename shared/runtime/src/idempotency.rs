@@ -9,7 +9,11 @@ use sqlx::PgConnection;
 use tonic::Code;
 use uuid::Uuid;
 
-use crate::{call::Call, fault::Fault};
+use crate::{
+    call::Call,
+    fault::Fault,
+    outbox::{self, Sealed},
+};
 
 /// How long the answer to a request is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -204,13 +208,20 @@ async fn insert<T: Mutation>(
     Ok(rows.into_iter().map(|row| (row.principal, row.request_id)).collect())
 }
 
-/// Keeps the answers to calls that were claimed together. None: the call was refused, so its id is free again, because only
-/// what was done is kept.
+/// Writes the events of calls that were claimed together, and keeps their answers. None: the call was refused, so its id is
+/// free again, because only what was done is kept. The last statements before the commit; one where there is one call.
 pub async fn finish_all<T: Mutation, R: Message>(
     db: &mut PgConnection,
     answers: &[(&Call<T>, Option<&R>)],
+    events: &[Sealed],
 ) -> Result<(), Fault> {
     let Some((first, _)) = answers.first() else { return Ok(()) };
+    if let ([(call, Some(answer))], [event]) = (answers, events) {
+        return finish_with(db, call, *answer, event).await;
+    }
+    if !events.is_empty() {
+        outbox::append_sealed(&mut *db, events).await?;
+    }
     let ids = answers.iter().map(|(call, _)| call.request_uuid()).collect::<Result<Vec<_>, _>>()?;
     let principals: Vec<String> = answers.iter().map(|(call, _)| call.principal.name.clone()).collect();
     let texts: Vec<Option<Vec<u8>>> = answers.iter().map(|(_, answer)| answer.map(Message::encode_to_vec)).collect();
@@ -228,6 +239,35 @@ pub async fn finish_all<T: Mutation, R: Message>(
         &principals,
         &ids,
         &texts as &[Option<Vec<u8>>],
+    )
+    .execute(db)
+    .await?;
+    Ok(())
+}
+
+/// Writes a call's event and keeps its answer, in one statement.
+async fn finish_with<T: Mutation, R: Message>(
+    db: &mut PgConnection,
+    call: &Call<T>,
+    reply: &R,
+    event: &Sealed,
+) -> Result<(), Fault> {
+    sqlx::query!(
+        "with kept as (
+             update idempotency set answer = $4 where principal = $1 and method = $2 and request_id = $3)
+         insert into outbox (id, type, subject, related, deal, occur_time, payload)
+         values ($5, $6, $7, $8, $9, $10, $11)",
+        call.principal.name,
+        call.method,
+        call.request_uuid()?,
+        reply.encode_to_vec(),
+        event.id,
+        event.kind,
+        event.subject,
+        &event.related,
+        event.deal,
+        event.occur_time,
+        event.payload,
     )
     .execute(db)
     .await?;

@@ -100,15 +100,21 @@ pub async fn append<E: Event>(db: &mut PgConnection, act: &Act, fact: Fact<E>) -
     )
     .execute(db)
     .await?;
-    Ok(Change { service: E::SERVICE.to_owned(), id: sealed.id })
+    Ok(sealed.change())
 }
 
 /// Writes many facts in one statement, in their order.
 pub async fn append_all<E: Event>(db: &mut PgConnection, facts: Vec<(Act, Fact<E>)>) -> sqlx::Result<Vec<Change>> {
     let sealed: Vec<Sealed> = facts.into_iter().map(|(act, fact)| Sealed::new(&act, fact)).collect();
+    append_sealed(db, &sealed).await?;
+    Ok(sealed.iter().map(Sealed::change).collect())
+}
+
+/// Writes events in one statement, in their order.
+pub(crate) async fn append_sealed(db: &mut PgConnection, sealed: &[Sealed]) -> sqlx::Result<()> {
     // An array has no rows of different lengths, so the lists of all facts are one, and each fact has a slice of it.
     let (mut related, mut ends) = (Vec::new(), Vec::new());
-    for one in &sealed {
+    for one in sealed {
         related.extend(one.related.iter().cloned());
         ends.push(i32::try_from(related.len()).unwrap_or(i32::MAX));
     }
@@ -121,16 +127,16 @@ pub async fn append_all<E: Event>(db: &mut PgConnection, facts: Vec<(Act, Fact<E
          order by place",
         &related,
         &ends,
-        &column(&sealed, |one| one.id),
-        &column(&sealed, |one| one.kind.to_owned()),
-        &column(&sealed, |one| one.subject.clone()),
-        &column(&sealed, |one| one.deal.clone()) as &[Option<String>],
-        &column(&sealed, |one| one.occur_time),
-        &column(&sealed, |one| one.payload.clone()),
+        &column(sealed, |one| one.id),
+        &column(sealed, |one| one.kind.to_owned()),
+        &column(sealed, |one| one.subject.clone()),
+        &column(sealed, |one| one.deal.clone()) as &[Option<String>],
+        &column(sealed, |one| one.occur_time),
+        &column(sealed, |one| one.payload.clone()),
     )
     .execute(db)
     .await?;
-    Ok(sealed.into_iter().map(|one| Change { service: E::SERVICE.to_owned(), id: one.id }).collect())
+    Ok(())
 }
 
 fn column<T>(sealed: &[Sealed], value: impl Fn(&Sealed) -> T) -> Vec<T> {
@@ -138,18 +144,26 @@ fn column<T>(sealed: &[Sealed], value: impl Fn(&Sealed) -> T) -> Vec<T> {
 }
 
 /// An event as it is stored.
-struct Sealed {
-    id: Uuid,
-    kind: &'static str,
-    subject: String,
-    related: Vec<String>,
-    deal: Option<String>,
-    occur_time: DateTime<Utc>,
-    payload: Vec<u8>,
+#[derive(Clone, Debug)]
+pub struct Sealed {
+    pub(crate) service: &'static str,
+    pub(crate) id: Uuid,
+    pub(crate) kind: &'static str,
+    pub(crate) subject: String,
+    pub(crate) related: Vec<String>,
+    pub(crate) deal: Option<String>,
+    pub(crate) occur_time: DateTime<Utc>,
+    pub(crate) payload: Vec<u8>,
 }
 
 impl Sealed {
-    fn new<E: Event>(act: &Act, fact: Fact<E>) -> Self {
+    /// The event as callers will see it.
+    pub fn change(&self) -> Change {
+        Change { service: self.service.to_owned(), id: self.id }
+    }
+
+    /// An event that says a fact, not yet written.
+    pub fn new<E: Event>(act: &Act, fact: Fact<E>) -> Self {
         let Fact { mut event, subject, related, changed } = fact;
         let (id, kind) = (Uuid::now_v7(), event.fact_type());
         let deal = deal_of(&related).cloned();
@@ -168,7 +182,16 @@ impl Sealed {
         envelope.policy_version.clone_from(&act.policy_version);
         envelope.traceparent.clone_from(&act.traceparent);
         envelope.changed_fields = changed;
-        Self { id, kind, subject, related, deal, occur_time: act.now, payload: event.encode_to_vec() }
+        Self {
+            service: E::SERVICE,
+            id,
+            kind,
+            subject,
+            related,
+            deal,
+            occur_time: act.now,
+            payload: event.encode_to_vec(),
+        }
     }
 }
 

@@ -55,6 +55,11 @@ impl Scope {
         }
     }
 
+    /// The person whose rows it reaches, where it reaches no others.
+    pub fn only_person(&self) -> Option<PersonId> {
+        (!self.all && self.teams.is_empty() && !self.me.is_nil()).then_some(PersonId(self.me))
+    }
+
     /// Whether a row with this owner and team is reached: the SQL predicate as a function. No team: none has had it yet.
     pub fn reaches(&self, owner: Option<PersonId>, team: Option<TeamId>) -> bool {
         self.all
@@ -66,6 +71,16 @@ impl Scope {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn only_an_own_grant_of_a_person_reaches_one_persons_rows() {
+        let (me, mine) = (PersonId::new(), TeamId::new());
+        assert_eq!(Scope::of(Reach::Own, Some(me), &[mine]).only_person(), Some(me));
+        assert_eq!(Scope::of(Reach::Team, Some(me), &[mine]).only_person(), None);
+        for scope in [Scope::of(Reach::Own, None, &[]), Scope::all(), Scope::nothing()] {
+            assert_eq!(scope.only_person(), None);
+        }
+    }
 
     #[test]
     fn rows_of_no_team_are_reached_by_every_head_of_one() {

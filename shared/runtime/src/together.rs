@@ -2,22 +2,26 @@
 
 use std::{collections::VecDeque, sync::Mutex, sync::PoisonError};
 
-use tokio::sync::{self, oneshot};
+use tokio::{
+    sync::{Semaphore, oneshot},
+    task,
+};
 
 use crate::fault::Fault;
 
-/// Gathers what is asked while the last lot is being done, so that many calls share one transaction and one commit. For
-/// the few RPCs that would otherwise wait for each other at one row: alone in its lot a call is as fast as without this,
-/// and the more there are the more go together.
+/// Gathers what is asked while earlier lots are being done, so that many calls share one statement, or one transaction and
+/// its commit. For the few RPCs that would otherwise wait for each other at one row, or that are asked so often that the way
+/// to the database costs more than what is done there: alone in its lot a call is as fast as without this, and the more
+/// there are the more go together.
 ///
-/// There is no task behind it. Whoever comes when nobody is at work does the work for all who have come until then; the
+/// There is no task behind it. Whoever comes when a turn is free does the work for all who have come until then; the
 /// others wait for their answers. It belongs into units of work ([`crate::call::run`]), which nobody drops half-way.
 #[derive(Debug)]
 pub struct Together<Q, A> {
     most: usize,
     waiting: Mutex<VecDeque<Waiting<Q, A>>>,
-    /// Held by whoever does the work.
-    turn: sync::Mutex<()>,
+    /// Each held by whoever does a lot.
+    turns: Semaphore,
 }
 
 #[derive(Debug)]
@@ -27,9 +31,9 @@ struct Waiting<Q, A> {
 }
 
 impl<Q, A> Together<Q, A> {
-    /// Lots of at most `most`.
-    pub fn new(most: usize) -> Self {
-        Self { most, waiting: Mutex::default(), turn: sync::Mutex::default() }
+    /// Lots of at most `most`, so many of them `at_once`: one where each would only wait for the one before it.
+    pub fn new(most: usize, at_once: usize) -> Self {
+        Self { most, waiting: Mutex::default(), turns: Semaphore::new(at_once) }
     }
 
     /// Asks for something and gets its answer. `work` does a lot, in the order in which it was asked for, and gives as many
@@ -44,8 +48,10 @@ impl<Q, A> Together<Q, A> {
             let turn = tokio::select! {
                 biased;
                 answer = &mut answered => return answer.map_err(|_| lost()),
-                turn = self.turn.lock() => turn,
+                turn = self.turns.acquire() => turn,
             };
+            // Whoever is ready to ask gets into the lot.
+            task::yield_now().await;
             // It may have come while the turn did.
             match answered.try_recv() {
                 Ok(answer) => return Ok(answer),
@@ -53,6 +59,11 @@ impl<Q, A> Together<Q, A> {
                 Err(oneshot::error::TryRecvError::Empty) => {}
             }
             let lot = self.with_waiting(|waiting| waiting.drain(..waiting.len().min(self.most)).collect::<Vec<_>>());
+            if lot.is_empty() {
+                // It is in a lot that somebody else does.
+                drop(turn);
+                return answered.await.map_err(|_| lost());
+            }
             let (asks, answers): (Vec<Q>, Vec<_>) = lot.into_iter().map(|one| (one.ask, one.answer)).unzip();
             for (to, answer) in answers.into_iter().zip(work(asks).await) {
                 // Whoever asked may have gone; what was asked is done all the same.
@@ -114,22 +125,45 @@ mod tests {
 
     #[tokio::test]
     async fn everybody_gets_their_own_answer_and_many_go_together() {
-        let (together, door) = (Arc::new(Together::new(8)), Arc::new(Semaphore::new(0)));
+        let (together, door) = (Arc::new(Together::new(8, 1)), Arc::new(Semaphore::new(0)));
         let calls = ask_all(&together, 100..200, &door);
-        until_waiting(&together, 99).await;
-        // The first went alone; 99 more in lots of 8 are 13 further turns of the door.
-        door.add_permits(14);
+        // Whoever came first let the others ask before it took a lot.
+        until_waiting(&together, 92).await;
+        door.add_permits(13);
         let mut answers = calls.join_all().await;
         answers.sort_unstable();
         assert_eq!(answers, (100..200).map(|ask| ask * 2).collect::<Vec<_>>());
         assert_eq!(door.available_permits(), 0);
     }
 
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn lots_beside_each_other_are_never_empty_nor_more_than_may_be() {
+        let (together, under_way) = (Arc::new(Together::new(4, 2)), Arc::new(AtomicUsize::new(0)));
+        let mut calls = JoinSet::new();
+        for ask in 0..1_000_u32 {
+            let (together, under_way) = (together.clone(), under_way.clone());
+            calls.spawn(async move {
+                let work = |lot: Vec<u32>| {
+                    let under_way = under_way.clone();
+                    async move {
+                        assert!((1..=4).contains(&lot.len()), "{lot:?}");
+                        assert!(under_way.fetch_add(1, SeqCst) < 2, "three lots at once");
+                        tokio::task::yield_now().await;
+                        under_way.fetch_sub(1, SeqCst);
+                        lot
+                    }
+                };
+                together.ask(ask, work).await.unwrap() == ask
+            });
+        }
+        assert!(calls.join_all().await.into_iter().all(|right| right));
+    }
+
     #[tokio::test]
     async fn a_panic_loses_its_own_lot_and_no_other() {
-        let (together, door) = (Arc::new(Together::new(8)), Arc::new(Semaphore::new(0)));
+        let (together, door) = (Arc::new(Together::new(8, 1)), Arc::new(Semaphore::new(0)));
         let mut calls = ask_all(&together, 0..60, &door);
-        until_waiting(&together, 59).await;
+        until_waiting(&together, 52).await;
         door.add_permits(1_000);
         let mut answered = 0;
         while let Some(done) = calls.join_next().await {

@@ -1,6 +1,7 @@
 //! Nobody sees more than their own: managers their rows, heads of department their team's, and a foreign id is the same
 //! `NOT_FOUND` as an absent one.
 
+use futures_util::{StreamExt as _, stream};
 use otdel_api::{billing as bl, contracts as ct, gateway as gw, leads as pb, reporting as rp};
 use otdel_tests::{
     door::Door,
@@ -82,6 +83,39 @@ async fn lists(door: &Door) -> Vec<String> {
         door.invoices().list_invoices(bl::ListInvoicesRequest::default()).await.unwrap().into_inner().invoices;
     names.extend(invoices.into_iter().map(|one| one.name));
     names
+}
+
+/// What is asked for at the same time is read together.
+#[tokio::test(flavor = "multi_thread")]
+async fn who_asks_together_with_others_sees_no_more_than_alone() {
+    let two = two_departments().await;
+    let (one, other) = (&two.first, &two.second);
+    let asks = [
+        (&one.manager().door, [true, false]),
+        (&two.head.door, [true, false]),
+        (&other.manager().door, [false, true]),
+        (&two.other_head.door, [false, true]),
+        (&two.suite.admin, [true, true]),
+    ];
+    let mut calls = Vec::new();
+    for (door, reaches) in asks.into_iter().cycle().take(100) {
+        for (story, reached) in [one, other].into_iter().zip(reaches) {
+            calls.push(async move {
+                let (name, owner) = (story.lead.clone(), story.manager().person.clone());
+                let (mut reads, mut lists) = (door.leads(), door.leads());
+                let list = pb::ListLeadsRequest { owner, ..Default::default() };
+                let (read, listed) =
+                    tokio::join!(reads.get_lead(pb::GetLeadRequest { name: name.clone() }), lists.list_leads(list));
+                let read = read.map(|answer| answer.into_inner().lead.unwrap().name).map_err(|refusal| refusal.code());
+                assert_eq!(read, if reached { Ok(name.clone()) } else { Err(Code::NotFound) });
+                let listed: Vec<_> = listed.unwrap().into_inner().leads.into_iter().map(|lead| lead.name).collect();
+                assert_eq!(listed, if reached { vec![name] } else { vec![] });
+            });
+        }
+    }
+    // So many that most of them find others under way, and not too many for a role that is made for tests.
+    stream::iter(calls).for_each_concurrent(8, |call| call).await;
+    two.suite.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

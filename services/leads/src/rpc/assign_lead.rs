@@ -43,7 +43,7 @@ pub(crate) async fn assign_lead(
     store::leads::add_holders(&mut tx, &[lead.id]).await?;
     let change = outbox::append(&mut tx, &call.act(), facts::lead_assigned(&lead, from)).await?;
     let sight = present::Sight::of(&call.principal);
-    let reply = pb::AssignLeadResponse { lead: Some(present::lead(&lead, sight)), change: change.to_string() };
+    let reply = pb::AssignLeadResponse { lead: Some(present::lead(lead, sight)), change: change.to_string() };
     idempotency::finish(&mut tx, &call, &reply).await?;
     app.core.commit(tx).await?;
     Ok(reply)

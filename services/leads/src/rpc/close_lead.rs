@@ -38,7 +38,7 @@ pub(crate) async fn close_lead(app: Leads, call: Call<pb::CloseLeadRequest>) -> 
     let fact = Fact::<pb::LeadEvent>::about(lead.id, fact).touches(present::name(lead.owner));
     let change = outbox::append(&mut tx, &call.act(), fact.changed(["state", "respond_by_time"])).await?;
     let sight = present::Sight::of(&call.principal);
-    let reply = pb::CloseLeadResponse { lead: Some(present::lead(&lead, sight)), change: change.to_string() };
+    let reply = pb::CloseLeadResponse { lead: Some(present::lead(lead, sight)), change: change.to_string() };
     idempotency::finish(&mut tx, &call, &reply).await?;
     app.core.commit(tx).await?;
     Ok(reply)

@@ -58,7 +58,7 @@ pub(crate) async fn convert_lead(
     // The requester may be somebody else's client, whose data the caller does not reach.
     let reached = call.principal.scope("clients.read").reaches(Some(client.owner), Some(client.team));
     let reply = pb::ConvertLeadResponse {
-        lead: Some(present::lead(&lead, sight)),
+        lead: Some(present::lead(lead, sight)),
         client: Some(present::client(&client, sight.within(reached))),
         deal: Some(present::deal(&deal, sight)),
         change: change.to_string(),

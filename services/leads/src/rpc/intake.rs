@@ -3,9 +3,8 @@
 use otdel_api::leads as pb;
 use otdel_runtime::{
     call::Call,
-    outbox::{self, Change},
+    outbox::{self, Change, Sealed},
 };
-use otdel_types::PersonId;
 use sqlx::PgConnection;
 
 use super::{
@@ -18,7 +17,7 @@ use crate::{
         rota::Rota,
     },
     error::Error,
-    store,
+    store::{self, leads::Known},
 };
 
 /// What came of one of the requests.
@@ -42,8 +41,8 @@ pub(super) struct Found {
 /// What decides who gets new requests, and the leads that they made.
 pub(super) struct Desk {
     policy: SlaPolicy,
-    /// By request: the manager of the client whose phone or e-mail the requester has.
-    known: Vec<Option<PersonId>>,
+    /// By request.
+    known: Vec<Known>,
     rota: Rota,
     /// Those that were there before, then the new ones.
     leads: Vec<Lead>,
@@ -57,12 +56,11 @@ impl Desk {
     /// Looks at what decides about a lot, and locks the rota.
     pub(super) async fn open(db: &mut PgConnection, lot: &[Asked]) -> sqlx::Result<Self> {
         let intakes: Vec<_> = lot.iter().map(|asked| &asked.ask.intake).collect();
-        // What can be read before the rota is locked is read before: whoever holds it keeps all other intake waiting.
-        let policy = store::leads::newest_policy(db).await?;
-        let known = store::clients::owners(db, &intakes).await?;
-        let rota = store::people::open_rota(db).await?;
+        let (rota, policy) = store::people::open_rota_for_new(db).await?;
         // Turns are taken one after another, so nothing is submitted between this look and the insert.
-        let leads = store::leads::by_sources(db, &intakes).await?;
+        let known = store::leads::known(db, &intakes).await?;
+        let ids: Vec<_> = known.iter().filter_map(|known| known.lead).map(|lead| lead.0).collect();
+        let leads = if ids.is_empty() { Vec::new() } else { store::leads::in_order(db, &ids).await? };
         let old = leads.len();
         Ok(Self { policy, known, rota, leads, old, made_by: Vec::new() })
     }
@@ -76,7 +74,7 @@ impl Desk {
             };
         }
         let lead = Lead::receive(ask.intake.clone(), ask.receive_time.unwrap_or(call.now), &self.policy, call.now);
-        let lead = match self.rota.give(self.known[at], &[]) {
+        let lead = match self.rota.give(self.known[at].owner, &[]) {
             Some(holder) => lead.assign(holder, &self.policy, call.now),
             None => Ok(lead),
         };
@@ -90,7 +88,7 @@ impl Desk {
         }
     }
 
-    /// Writes the new leads, the turns that they took and their events.
+    /// Writes the new leads and the turns that they took.
     pub(super) async fn write(self, db: &mut PgConnection, lot: &[Asked]) -> Result<Written, Error> {
         let (old, new) = self.leads.split_at(self.old);
         let mut changes = Vec::with_capacity(self.leads.len());
@@ -98,15 +96,16 @@ impl Desk {
             let first = outbox::first_about(db, "leads", &lead.id.to_string()).await?;
             changes.push(first.ok_or(sqlx::Error::RowNotFound)?);
         }
+        let mut events = Vec::with_capacity(new.len());
         if !new.is_empty() {
-            store::leads::insert(db, new).await?;
-            store::people::close_rota(db, &self.rota).await?;
+            store::leads::insert(db, new, &self.rota).await?;
             let version = present::policy_version(self.policy.version);
             let act = |by: usize| lot[by].call.act().under(&version);
-            let facts = new.iter().zip(&self.made_by).map(|(lead, by)| (act(*by), facts::lead_submitted(lead)));
-            changes.extend(outbox::append_all(db, facts.collect()).await?);
+            let made = new.iter().zip(&self.made_by);
+            events.extend(made.map(|(lead, by)| Sealed::new(&act(*by), facts::lead_submitted(lead))));
+            changes.extend(events.iter().map(Sealed::change));
         }
-        Ok(Written { leads: self.leads, changes })
+        Ok(Written { leads: self.leads, changes, events })
     }
 }
 
@@ -114,6 +113,8 @@ impl Desk {
 pub(super) struct Written {
     leads: Vec<Lead>,
     changes: Vec<Change>,
+    /// Those of the new ones, which are yet to be written.
+    pub(super) events: Vec<Sealed>,
 }
 
 impl Written {
@@ -122,9 +123,9 @@ impl Written {
     pub(super) fn answer(&self, call: &Call<pb::SubmitLeadRequest>, found: Found) -> pb::SubmitLeadResponse {
         let (lead, sight) = (&self.leads[found.at], present::Sight::of(&call.principal));
         let shown = if found.again && !store::leads::is_reached(&call.principal.scope("leads.read"), lead) {
-            present::lead_for_source(lead, sight)
+            present::lead_for_source(lead.clone(), sight)
         } else {
-            present::lead(lead, sight)
+            present::lead(lead.clone(), sight)
         };
         pb::SubmitLeadResponse { lead: Some(shown), change: self.changes[found.at].to_string() }
     }

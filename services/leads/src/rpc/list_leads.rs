@@ -1,24 +1,73 @@
+use std::slice;
+
 use otdel_api::leads as pb;
-use otdel_runtime::{call::Call, violations::Violations};
+use otdel_runtime::{
+    call::Call,
+    fault::{Explain as _, Fault},
+    violations::Violations,
+};
+use otdel_types::PersonId;
 
 use super::{parse::Page, present};
-use crate::{Leads, domain::lead::State, error::Error, store, store::leads::Filter};
+use crate::{
+    Leads,
+    domain::lead::{Lead, State},
+    error::Error,
+    store::{self, leads::OfOwner},
+};
+
+/// A page of an owner's leads, and who asks for it.
+pub(crate) type Asked = OfOwner;
+
+/// The leads of the page that the one who asks reaches.
+pub(crate) type Answer = Result<Vec<Lead>, Fault>;
 
 /// Lists the leads that the caller reaches, newest first.
+///
+/// Managers look at their own leads all day, so the pages of owners that are asked for at the same time are read by one
+/// statement. Others wait for whoever is in it, so it is for those pages alone for which no more leads are looked at than it
+/// shows: what a caller does not reach or ask for may be all that an owner ever had.
 pub(crate) async fn list_leads(app: Leads, call: Call<pb::ListLeadsRequest>) -> Result<pb::ListLeadsResponse, Error> {
-    let ListLeads { page, filter } = ListLeads::try_from(&call.msg)?;
+    let ListLeads { page, state, owner } = ListLeads::try_from(&call.msg)?;
+    let (after, limit) = (page.after(), page.limit());
 
-    let mut db = app.core.db.acquire().await?;
-    let rows = store::leads::list(&mut db, call.scope(), &filter, page.after(), page.limit()).await?;
+    let leads = if let Some(owner) = owner.or(call.scope().only_person()) {
+        let scope = call.scope().clone();
+        let asked = OfOwner { scope, owner, state, after: after.copied(), limit };
+        if asked.is_whole() {
+            app.lister.ask(asked, |lot| read(&app, lot)).await??
+        } else {
+            let mut db = app.core.db.acquire().await?;
+            store::leads::list_of_owners(&mut db, slice::from_ref(&asked)).await?.pop().unwrap_or_default()
+        }
+    } else {
+        let mut db = app.core.db.acquire().await?;
+        store::leads::list(&mut db, call.scope(), state, after, limit).await?
+    };
     let sight = present::Sight::of(&call.principal);
-    let rows = rows.iter().map(|lead| ((lead.create_time, lead.id.0), present::lead(lead, sight)));
+    let rows = leads.into_iter().map(|lead| ((lead.create_time, lead.id.0), present::lead(lead, sight)));
     let (leads, next_page_token) = page.fill(rows);
     Ok(pb::ListLeadsResponse { leads, next_page_token })
 }
 
+async fn read(app: &Leads, lot: Vec<Asked>) -> Vec<Answer> {
+    let read = async {
+        let mut db = app.core.db.acquire().await?;
+        store::leads::list_of_owners(&mut db, &lot).await
+    };
+    match read.await {
+        Ok(pages) => pages.into_iter().map(Ok).collect(),
+        Err(error) => {
+            let fault = Error::from(error).explain();
+            lot.iter().map(|_| Err(fault.clone())).collect()
+        }
+    }
+}
+
 struct ListLeads {
     page: Page,
-    filter: Filter,
+    state: Option<State>,
+    owner: Option<PersonId>,
 }
 
 impl TryFrom<&pb::ListLeadsRequest> for ListLeads {
@@ -31,9 +80,7 @@ impl TryFrom<&pb::ListLeadsRequest> for ListLeads {
         let state = wrong.optional_choice("state", msg.state);
         let owner = wrong.optional_name("owner", &msg.owner);
         match (page, state, owner) {
-            (Some(page), Some(state), Some(owner)) => {
-                Ok(Self { page, filter: Filter { state: state.and_then(lead_state), owner } })
-            }
+            (Some(page), Some(state), Some(owner)) => Ok(Self { page, state: state.and_then(lead_state), owner }),
             _ => Err(wrong),
         }
     }

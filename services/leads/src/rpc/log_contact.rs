@@ -45,7 +45,7 @@ pub(crate) async fn log_contact(
     let fact = facts::lead_contacted(&lead, ask.kind, ask.outcome, lead.holder_result != before);
     let change = outbox::append(&mut tx, &call.act().under(present::policy_version(policy.version)), fact).await?;
     let sight = present::Sight::of(&call.principal);
-    let reply = pb::LogContactResponse { lead: Some(present::lead(&lead, sight)), change: change.to_string() };
+    let reply = pb::LogContactResponse { lead: Some(present::lead(lead, sight)), change: change.to_string() };
     idempotency::finish(&mut tx, &call, &reply).await?;
     app.core.commit(tx).await?;
     Ok(reply)

@@ -89,7 +89,7 @@ async fn attempt(app: &Leads, lot: &[Asked]) -> Result<Vec<Answer>, Error> {
     }
     let kept = lot.iter().zip(&answers).zip(&claimed).filter(|(_, claimed)| **claimed);
     let kept: Vec<_> = kept.map(|((asked, answer), _)| (&asked.call, answer.as_ref().ok())).collect();
-    idempotency::finish_all(&mut tx, &kept).await?;
+    idempotency::finish_all(&mut tx, &kept, &written.events).await?;
     app.core.commit(tx).await?;
     Ok(answers)
 }

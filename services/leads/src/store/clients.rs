@@ -6,10 +6,7 @@ use otdel_types::{ClientId, PersonId, TeamId, Token};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
-use crate::domain::{
-    client::{Changed, Client},
-    lead::Intake,
-};
+use crate::domain::client::{Changed, Client};
 
 struct Row {
     id: Uuid,
@@ -126,27 +123,6 @@ pub(crate) async fn by_contact(db: &mut PgConnection, phone: &str, email: &str) 
     .fetch_optional(db)
     .await?;
     Ok(row.map(Client::from))
-}
-
-/// Tells for each of these requests who answers for the client with the requester's phone or e-mail, in the same order.
-pub(crate) async fn owners(db: &mut PgConnection, intakes: &[&Intake]) -> sqlx::Result<Vec<Option<PersonId>>> {
-    let owners = sqlx::query_scalar!(
-        "select client.owner_id
-         from unnest($1::text[], $2::text[]) with ordinality as asked (phone, email, place)
-         left join lateral (
-             select owner_id
-             from (select * from leads.client where phone = asked.phone and phone <> ''
-                   union all
-                   select * from leads.client where lower(email) = lower(asked.email) and email <> '') as known
-             order by create_time, id
-             limit 1) as client on true
-         order by asked.place",
-        &intakes.iter().map(|intake| intake.phone.clone()).collect::<Vec<_>>(),
-        &intakes.iter().map(|intake| intake.email.clone()).collect::<Vec<_>>(),
-    )
-    .fetch_all(db)
-    .await?;
-    Ok(owners.into_iter().map(|owner| owner.map(PersonId)).collect())
 }
 
 /// Writes a new client and tells whether it did: a client with the same phone or e-mail may have come meanwhile, for whose

@@ -1,12 +1,13 @@
 //! Statements about `leads.person` and `leads.rota`.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 use otdel_runtime::scope::Scope;
 use otdel_types::{PersonId, TeamId, Token};
 use sqlx::PgConnection;
 use uuid::Uuid;
 
 use crate::domain::{
+    lead::SlaPolicy,
     rota::{Candidate, Rota},
     staff::Person,
 };
@@ -144,6 +145,49 @@ pub(crate) async fn save_shift(db: &mut PgConnection, person: &Person) -> sqlx::
 /// grows meanwhile; it may shrink, which only makes room.
 pub(crate) async fn open_rota(db: &mut PgConnection) -> sqlx::Result<Rota> {
     let turn = sqlx::query_scalar!("select turn from leads.rota for update").fetch_one(&mut *db).await?;
+    Ok(Rota::new(turn, on_shift(db).await?))
+}
+
+/// The same, with the response policy that new leads get, in one statement unless somebody else had the rota.
+///
+/// A statement that waits for the lock locks the row as it is after the wait, and sees everything else as it was before. That
+/// nobody had the rota meanwhile shows where the version of the row that it locked is the one that it saw.
+pub(crate) async fn open_rota_for_new(db: &mut PgConnection) -> sqlx::Result<(Rota, SlaPolicy)> {
+    let rows = sqlx::query!(
+        r#"with rota as materialized (select turn, xmin as written_by from leads.rota for update)
+           select rota.turn, rota.written_by = (select xmin from leads.rota) as "is_current!", policy.version,
+                  policy.respond_within_s, policy.most_rounds, person.id as "id?", person.team_id as "team_id?",
+                  person.open_leads as "open_leads?", person.capacity as "capacity?", person.last_turn as "last_turn?"
+           from rota
+           cross join (select * from leads.sla_policy order by version desc limit 1) as policy
+           left join leads.person on on_shift"#
+    )
+    .fetch_all(&mut *db)
+    .await?;
+    let first = rows.first().ok_or(sqlx::Error::RowNotFound)?;
+    let (turn, is_current) = (first.turn, first.is_current);
+    let policy = SlaPolicy {
+        version: first.version,
+        respond_within: TimeDelta::seconds(first.respond_within_s.into()),
+        most_rounds: first.most_rounds,
+    };
+    if !is_current {
+        return Ok((Rota::new(turn, on_shift(db).await?), policy));
+    }
+    let staff = rows.into_iter().filter_map(|row| {
+        Some(Candidate {
+            person: PersonId(row.id?),
+            team: TeamId(row.team_id?),
+            open_leads: row.open_leads?,
+            capacity: row.capacity?,
+            last_turn: row.last_turn?,
+        })
+    });
+    Ok((Rota::new(turn, staff.collect()), policy))
+}
+
+/// Who can be given leads.
+async fn on_shift(db: &mut PgConnection) -> sqlx::Result<Vec<Candidate>> {
     let rows = sqlx::query!("select id, team_id, open_leads, capacity, last_turn from leads.person where on_shift")
         .fetch_all(db)
         .await?;
@@ -154,14 +198,27 @@ pub(crate) async fn open_rota(db: &mut PgConnection) -> sqlx::Result<Rota> {
         capacity: row.capacity,
         last_turn: row.last_turn,
     });
-    Ok(Rota::new(turn, staff.collect()))
+    Ok(staff.collect())
+}
+
+/// What turns did to people, as columns.
+pub(super) struct Moves {
+    pub(super) people: Vec<Uuid>,
+    pub(super) leads: Vec<i32>,
+    pub(super) turns: Vec<Option<i64>>,
+}
+
+impl Moves {
+    pub(super) fn of(rota: &Rota) -> Self {
+        let (people, moves): (_, Vec<_>) = rota.moves().iter().map(|(person, moved)| (person.0, *moved)).unzip();
+        let (leads, turns) = moves.into_iter().map(|moved| (moved.leads, moved.last_turn)).unzip();
+        Self { people, leads, turns }
+    }
 }
 
 /// Writes the turns that were taken since the rota was opened.
 pub(crate) async fn close_rota(db: &mut PgConnection, rota: &Rota) -> sqlx::Result<()> {
-    let (people, moves): (Vec<Uuid>, Vec<_>) = rota.moves().iter().map(|(person, moved)| (person.0, *moved)).unzip();
-    let (leads, turns): (Vec<i32>, Vec<Option<i64>>) =
-        moves.into_iter().map(|moved| (moved.leads, moved.last_turn)).unzip();
+    let moves = Moves::of(rota);
     sqlx::query!(
         "with turned as (update leads.rota set turn = $1)
          update leads.person
@@ -169,9 +226,9 @@ pub(crate) async fn close_rota(db: &mut PgConnection, rota: &Rota) -> sqlx::Resu
          from unnest($2::uuid[], $3::integer[], $4::bigint[]) as moved (id, leads, last_turn)
          where person.id = moved.id",
         rota.turn(),
-        &people,
-        &leads,
-        &turns as &[Option<i64>],
+        &moves.people,
+        &moves.leads,
+        &moves.turns as &[Option<i64>],
     )
     .execute(db)
     .await?;

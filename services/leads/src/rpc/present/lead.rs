@@ -4,19 +4,19 @@ use otdel_runtime::convert::timestamp;
 use super::{Sight, name};
 use crate::domain::lead::{Channel, CloseReason, ContactKind, ContactOutcome, Lead, ResponseResult, State};
 
-pub(crate) fn lead(lead: &Lead, sight: Sight) -> pb::Lead {
-    let intake = &lead.intake;
+pub(crate) fn lead(lead: Lead, sight: Sight) -> pb::Lead {
+    let intake = lead.intake;
     pb::Lead {
         name: lead.id.to_string(),
         channel: channel(intake.channel).into(),
-        origin: intake.origin.clone(),
-        source_ref: sight.text(&intake.source_ref),
+        origin: intake.origin,
+        source_ref: sight.text(intake.source_ref),
         contact: Some(pb::LeadContact {
-            display_name: sight.text(&intake.display_name),
-            phone: sight.text(&intake.phone),
-            email: sight.text(&intake.email),
+            display_name: sight.text(intake.display_name),
+            phone: sight.text(intake.phone),
+            email: sight.text(intake.email),
         }),
-        text: sight.text(&intake.text),
+        text: sight.text(intake.text),
         receive_time: Some(timestamp(lead.receive_time)),
         state: lead_state(lead.state).into(),
         owner: name(lead.owner),
@@ -37,7 +37,7 @@ pub(crate) fn lead(lead: &Lead, sight: Sight) -> pb::Lead {
 }
 
 /// A lead for somebody who does not reach it and yet has sent it: its name and what was sent, without what came of it.
-pub(crate) fn lead_for_source(lead: &Lead, sight: Sight) -> pb::Lead {
+pub(crate) fn lead_for_source(lead: Lead, sight: Sight) -> pb::Lead {
     let pb::Lead { name, channel, origin, source_ref, contact, text, receive_time, create_time, .. } =
         self::lead(lead, sight);
     pb::Lead { name, channel, origin, source_ref, contact, text, receive_time, create_time, ..pb::Lead::default() }

@@ -35,8 +35,8 @@ impl Sight {
         Self { personal: self.personal && reached }
     }
 
-    pub(crate) fn text(self, text: &str) -> String {
-        if self.personal { text.to_owned() } else { String::new() }
+    pub(crate) fn text(self, text: impl Into<String>) -> String {
+        if self.personal { text.into() } else { String::new() }
     }
 }
 
