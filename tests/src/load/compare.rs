@@ -1,12 +1,14 @@
 //! Both sides in turn, A B A B …, and whether they did the same work.
 
+use std::time::Duration;
+
 use anyhow::{Result, bail};
 
 use super::{
     args::Plan,
     ground::{Base, Ground},
     operation::{Operation, Trace},
-    pgbench::Pgbench,
+    pgbench::{Pgbench, WARM_UP},
     say,
     side::Side,
     turn::{Turn, median},
@@ -87,6 +89,7 @@ impl Sides<'_> {
     /// goes wrong is in `cells` all the same.
     pub async fn measure(&mut self, operation: Operation, plan: &Plan, cells: &mut Vec<Cell>) -> Result<Vec<Written>> {
         self.start(operation).await?;
+        self.warm_up(operation, plan).await?;
         let before = (read(&self.ours.base, operation.traces()).await?, read(self.bare, operation.traces()).await?);
         let first = cells.len();
         for clients in plan.clients.iter().copied().filter(|many| *many <= operation.most_clients()) {
@@ -109,6 +112,18 @@ impl Sides<'_> {
         self.ours.start(operation).await?;
         if let Some(before) = &mut self.before {
             before.start(operation).await?;
+        }
+        Ok(())
+    }
+
+    /// Works before any clock starts, as pgbench does in each turn, so that the first turn does not measure what a service
+    /// and its connections do once.
+    async fn warm_up(&self, operation: Operation, plan: &Plan) -> Result<()> {
+        let clients = plan.clients.iter().copied().filter(|many| *many <= operation.most_clients()).max().unwrap_or(1);
+        let time = plan.time().min(Duration::from_secs(WARM_UP));
+        self.ours.turn(&self.ours.direct, operation, clients, time).await?;
+        if let Some(before) = &self.before {
+            before.turn(&before.direct, operation, clients, time).await?;
         }
         Ok(())
     }

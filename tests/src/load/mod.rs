@@ -39,7 +39,9 @@ use clap::Parser as _;
 pub fn main() -> ExitCode {
     let args = args::Args::parse();
     let _ = rustls::crypto::ring::default_provider().install_default();
+    // One thread, so that waking each other is not what the generator's threads do with the time of those it measures.
     let outcome = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
         .enable_all()
         .build()
         .map_err(anyhow::Error::from)

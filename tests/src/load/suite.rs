@@ -1,9 +1,6 @@
 //! What takes the whole suite, or its feed: numbering and one reader, the story, and a named report.
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, Result, bail};
 use futures_util::StreamExt as _;
@@ -126,7 +123,7 @@ impl Reader {
         let identity = secrets::read("gateway", &ground.secrets_of(Role::Gateway))?.identity;
         let auditor = Principal::new(ground.principal.clone(), None, vec![pb::Role::Auditor], &[], vec![]);
         let channel = side.roles.channels(Role::Leads, 1)?.remove(0);
-        let passed = InterceptedService::new(channel, Pass::Token(Arc::new((identity, auditor))));
+        let passed = InterceptedService::new(channel, Pass::token(identity, auditor));
         Ok(Self { client: LeadEventServiceClient::new(passed), events: None, cursor: String::new() })
     }
 
