@@ -364,11 +364,11 @@ pub fn background(calls: &PgPool) -> PgPool {
         .connect_lazy_with(calls.connect_options().as_ref().clone())
 }
 
-/// Begins a transaction that reads one state of the database over several statements.
-pub const SNAPSHOT: &str = "begin isolation level repeatable read read only";
-
 /// More than a service has workers.
 const BACKGROUND: u32 = 4;
+
+/// Begins a transaction that reads one state of the database over several statements.
+pub const SNAPSHOT: &str = "begin isolation level repeatable read read only";
 
 /// Begins a transaction, to the end also where nobody waits for it any more.
 ///

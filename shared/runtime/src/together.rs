@@ -78,6 +78,14 @@ impl<Q, A> Together<Q, A> {
     }
 }
 
+/// Gives each of a lot its own answer, or all of them the fault that they met together.
+pub fn share<A>(lot: usize, done: Result<Vec<A>, Fault>) -> Vec<Result<A, Fault>> {
+    match done {
+        Ok(answers) => answers.into_iter().map(Ok).collect(),
+        Err(fault) => std::iter::repeat_with(|| Err(fault.clone())).take(lot).collect(),
+    }
+}
+
 /// Whoever was at work panicked, so nobody knows what was done. The same request may be sent again.
 fn lost() -> Fault {
     Fault::unavailable("ANSWER_LOST", "it is not known whether the request was carried out")

@@ -1,9 +1,5 @@
 use otdel_api::leads as pb;
-use otdel_runtime::{
-    call::Call,
-    fault::{Explain as _, Fault},
-    scope::Scope,
-};
+use otdel_runtime::{call::Call, fault::Fault, scope::Scope, together};
 use otdel_types::LeadId;
 
 use super::{parse, present};
@@ -35,13 +31,7 @@ pub(crate) async fn get_lead(app: Leads, call: Call<pb::GetLeadRequest>) -> Resu
 async fn read(app: &Leads, lot: Vec<Asked>) -> Vec<Answer> {
     let read = async {
         let mut db = app.core.db.acquire().await?;
-        store::leads::get_all(&mut db, &lot).await
+        Ok(store::leads::get_all(&mut db, &lot).await?)
     };
-    match read.await {
-        Ok(leads) => leads.into_iter().map(Ok).collect(),
-        Err(error) => {
-            let fault = Error::from(error).explain();
-            lot.iter().map(|_| Err(fault.clone())).collect()
-        }
-    }
+    together::share(lot.len(), read.await)
 }

@@ -1,11 +1,7 @@
 use std::slice;
 
 use otdel_api::leads as pb;
-use otdel_runtime::{
-    call::Call,
-    fault::{Explain as _, Fault},
-    violations::Violations,
-};
+use otdel_runtime::{call::Call, fault::Fault, together, violations::Violations};
 use otdel_types::PersonId;
 
 use super::{parse::Page, present};
@@ -53,15 +49,9 @@ pub(crate) async fn list_leads(app: Leads, call: Call<pb::ListLeadsRequest>) -> 
 async fn read(app: &Leads, lot: Vec<Asked>) -> Vec<Answer> {
     let read = async {
         let mut db = app.core.db.acquire().await?;
-        store::leads::list_of_owners(&mut db, &lot).await
+        Ok(store::leads::list_of_owners(&mut db, &lot).await?)
     };
-    match read.await {
-        Ok(pages) => pages.into_iter().map(Ok).collect(),
-        Err(error) => {
-            let fault = Error::from(error).explain();
-            lot.iter().map(|_| Err(fault.clone())).collect()
-        }
-    }
+    together::share(lot.len(), read.await)
 }
 
 struct ListLeads {

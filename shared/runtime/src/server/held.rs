@@ -101,11 +101,14 @@ mod tests {
 
     use super::*;
 
-    async fn pair() -> (TcpStream, TcpStream) {
+    /// Both ends of a connection, and what the second is to send.
+    async fn pair() -> (TcpStream, TcpStream, Held) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let client = TcpStream::connect(listener.local_addr().unwrap());
         let (client, server) = tokio::join!(client, listener.accept());
-        (client.unwrap(), server.unwrap().0)
+        let server = server.unwrap().0;
+        server.writable().await.unwrap();
+        (client.unwrap(), server, Held::new())
     }
 
     fn hold(held: &mut Held, stream: &mut TcpStream, bytes: &[u8]) -> Poll<usize> {
@@ -118,9 +121,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_comes_within_the_first_turns_leaves_together() {
-        let (mut client, mut server) = pair().await;
-        let mut held = Held::new();
-        server.writable().await.unwrap();
+        let (mut client, mut server, mut held) = pair().await;
         assert_eq!(hold(&mut held, &mut server, b"one "), Poll::Ready(4));
         turn(&mut held, &mut server);
         assert_eq!(hold(&mut held, &mut server, b"two"), Poll::Ready(3));
@@ -134,9 +135,7 @@ mod tests {
 
     #[tokio::test]
     async fn what_is_held_at_the_end_is_sent() {
-        let (mut client, mut server) = pair().await;
-        let mut held = Held::new();
-        server.writable().await.unwrap();
+        let (mut client, mut server, mut held) = pair().await;
         assert_eq!(hold(&mut held, &mut server, b"alert"), Poll::Ready(5));
         held.send_last(&server);
         drop(server);
@@ -147,9 +146,7 @@ mod tests {
 
     #[tokio::test]
     async fn who_does_not_read_makes_the_sender_wait_and_loses_nothing() {
-        let (mut client, mut server) = pair().await;
-        let mut held = Held::new();
-        server.writable().await.unwrap();
+        let (mut client, mut server, mut held) = pair().await;
         let (piece, mut sent) = (vec![7; 16 * 1024], 0);
         while let Poll::Ready(taken) = hold(&mut held, &mut server, &piece) {
             sent += taken;
