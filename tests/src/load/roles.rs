@@ -3,9 +3,9 @@
 use std::{
     collections::BTreeMap,
     fs,
-    net::{SocketAddr, TcpListener},
+    net::{Ipv4Addr, SocketAddr, TcpListener},
     path::{Path, PathBuf},
-    process::Stdio,
+    process::{self, Stdio},
     time::{Duration, Instant},
 };
 
@@ -41,10 +41,12 @@ struct Running {
 }
 
 impl Roles {
-    /// No roles yet. Their ports are chosen here, since each must know where the others will be.
+    /// No roles yet. Their ports are chosen here, since each must know where the others will be, at a loopback address of
+    /// this process's own: at the usual one somebody's connection may have taken a port before its role starts.
     pub fn new(name: &'static str, node: &Path, ground: &Ground, base: &Base, connections: u32) -> Result<Self> {
+        let own = Ipv4Addr::from(u32::from(Ipv4Addr::LOCALHOST) | ((process::id() << 1) & 0x00ff_ffff));
         let held: Vec<_> =
-            Role::ALL.into_iter().map(|role| Ok((role, TcpListener::bind("127.0.0.1:0")?))).collect::<Result<_>>()?;
+            Role::ALL.into_iter().map(|role| Ok((role, TcpListener::bind((own, 0))?))).collect::<Result<_>>()?;
         let ports = held.iter().map(|(role, held)| Ok((role.name(), held.local_addr()?))).collect::<Result<_>>()?;
         let folder = ground.folder().to_owned();
         let url = base.url.clone();
@@ -72,8 +74,7 @@ impl Roles {
     }
 
     fn spawn(&self, role: Role) -> Result<Child> {
-        let log = self.folder.join(format!("{}-{}.log", self.name, role.name()));
-        let log = fs::OpenOptions::new().create(true).append(true).open(log)?;
+        let log = fs::OpenOptions::new().create(true).append(true).open(self.log(role))?;
         // They end with us however we end.
         let mut command = Command::new("setpriv");
         command.args(["--pdeathsig", "KILL"]).arg(&self.node).args([
@@ -94,11 +95,16 @@ impl Roles {
         command.spawn().context("setpriv and the suite's binary cannot be started")
     }
 
+    fn log(&self, role: Role) -> PathBuf {
+        self.folder.join(format!("{}-{}.log", self.name, role.name()))
+    }
+
     /// Waits until a role says that it serves.
     async fn serves(&self, role: Role, child: &mut Child, until: Instant) -> Result<()> {
         loop {
             if let Some(status) = child.try_wait()? {
-                bail!("{} ended with {status}: see its log in {}", role.name(), self.folder.display());
+                let log = fs::read_to_string(self.log(role)).unwrap_or_default();
+                bail!("{} ended with {status}: {}", role.name(), log.lines().last().unwrap_or("it logged nothing"));
             }
             if let Ok(channel) = self.endpoint(role)?.connect().await {
                 let asked = HealthClient::new(channel).check(HealthCheckRequest { service: String::new() }).await;
