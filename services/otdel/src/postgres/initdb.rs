@@ -42,17 +42,16 @@ pub(super) fn cluster_version(cluster: &Path) -> Result<Option<u32>> {
 
 /// Makes the cluster of a data folder.
 ///
-/// initdb works under another name, and the folder gets its own only when it is complete and on disk. What a killed run
-/// left under other names is removed first.
+/// initdb works under another name, and the folder gets its own only when it is complete and on disk. What there is under
+/// such names is removed at the end: a killed run's initdb may have gone on writing for a moment after it was removed before.
 pub(super) fn make(data: &Path, binaries: &Binaries, launch: &Launch, password: &str) -> Result<()> {
-    remove_unfinished(data);
     let making = data.join(format!("{MAKING}{}", Uuid::new_v4().simple()));
     account::make_private_folder(&making, launch.account.as_ref())?;
     let made = initialize(&making, binaries, launch, password).and_then(|cluster| {
         fs::rename(&cluster, cluster_in(data)).context("cannot move the new cluster into its place")?;
         File::open(data).and_then(|folder| folder.sync_all()).context("cannot write the data folder to disk")
     });
-    let _ = fs::remove_dir_all(&making);
+    remove_unfinished(data);
     made
 }
 
