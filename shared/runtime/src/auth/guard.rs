@@ -1,20 +1,16 @@
-use std::{
-    sync::Arc,
-    task::{Context, Poll},
-};
+use std::sync::Arc;
 
-use futures_util::future::BoxFuture;
-use http::{HeaderMap, Request, Response};
+use axum::{extract::Request, response::Response};
+use http::HeaderMap;
 use tokio::sync::OwnedSemaphorePermit;
-use tonic::{Code, body::Body};
-use tower::Service;
+use tonic::Code;
 
 use super::{
     policy::{Policy, policy_of},
     principal::Principal,
     token::{Keyring, TOKEN_HEADER},
 };
-use crate::fault::Fault;
+use crate::{fault::Fault, server::refused};
 
 /// Which service calls, as the transport knows it: the client certificate's name or the hub's word. Put into the
 /// request's extensions by the transport, never read from metadata.
@@ -79,61 +75,33 @@ pub struct Admitted {
     pub policy: &'static Policy,
 }
 
-/// The layer that lets a call through to its handler, or does not. It denies by default.
-#[derive(Clone)]
-pub struct Guard<S> {
+/// Lets a call through to its handler, or does not. It denies by default.
+pub(crate) async fn guard<W>(
     service: &'static str,
-    authenticate: Arc<dyn Authenticate>,
-    inner: S,
-}
-
-impl<S> Guard<S> {
-    /// Guards `inner`, the RPCs of `service`.
-    pub fn new(service: &'static str, authenticate: Arc<dyn Authenticate>, inner: S) -> Self {
-        Self { service, authenticate, inner }
-    }
-}
-
-impl<S> Service<Request<Body>> for Guard<S>
+    authenticate: &dyn Authenticate,
+    mut request: Request,
+    handle: impl FnOnce(Request) -> W,
+) -> Response
 where
-    S: Service<Request<Body>, Response = Response<Body>> + Clone + Send + 'static,
-    S::Future: Send,
+    W: Future<Output = Response>,
 {
-    type Response = Response<Body>;
-    type Error = S::Error;
-    type Future = BoxFuture<'static, Result<Self::Response, Self::Error>>;
-
-    fn poll_ready(&mut self, cx: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
-        self.inner.poll_ready(cx)
+    if is_open(request.uri().path()) {
+        return handle(request).await;
     }
-
-    fn call(&mut self, mut request: Request<Body>) -> Self::Future {
-        let fresh = self.inner.clone();
-        let mut ready = std::mem::replace(&mut self.inner, fresh);
-        let (authenticate, service) = (self.authenticate.clone(), self.service);
-        Box::pin(async move {
-            if is_open(request.uri().path()) {
-                return ready.call(request).await;
-            }
-            let caller = request.extensions().get::<Caller>().copied();
-            let mut told = HeaderMap::new();
-            let mut response =
-                match admit(authenticate.as_ref(), request.uri().path(), request.headers(), caller, &mut told).await {
-                    Ok((admitted, _place)) => {
-                        request.extensions_mut().insert(admitted);
-                        ready.call(request).await?
-                    }
-                    Err(fault) => {
-                        tell(request.uri().path(), &fault);
-                        metrics::counter!("otdel_refusals_total", "service" => service, "reason" => fault.reason)
-                            .increment(1);
-                        fault.into_status(service).into_http()
-                    }
-                };
-            response.headers_mut().extend(told);
-            Ok(response)
-        })
-    }
+    let caller = request.extensions().get::<Caller>().copied();
+    let mut told = HeaderMap::new();
+    let mut answer = match admit(authenticate, request.uri().path(), request.headers(), caller, &mut told).await {
+        Ok((admitted, _place)) => {
+            request.extensions_mut().insert(admitted);
+            handle(request).await
+        }
+        Err(fault) => {
+            tell(request.uri().path(), &fault);
+            refused(service, fault)
+        }
+    };
+    answer.headers_mut().extend(told);
+    answer
 }
 
 /// Health and reflection are open to everybody who reaches the port: they tell nothing about the business.

@@ -1,4 +1,4 @@
-//! Who may do what: principals, the roles' table, the RPCs' policies, the internal token and the layer that applies them.
+//! Who may do what: principals, the roles' table, the RPCs' policies, the internal token and the guard that applies them.
 
 mod guard;
 mod policy;
@@ -6,8 +6,8 @@ mod principal;
 mod roles;
 mod token;
 
-pub(crate) use guard::is_open;
-pub use guard::{Admitted, Authenticate, Caller, Entry, Guard, InternalToken};
+pub use guard::{Admitted, Authenticate, Caller, Entry, InternalToken};
+pub(crate) use guard::{guard, is_open};
 pub use policy::{DESCRIPTORS, Policy, policy_of, public_methods};
 pub use principal::{Principal, SERVICES};
 pub use roles::{PERMISSIONS, grants_of_role, grants_of_service, only_reads};

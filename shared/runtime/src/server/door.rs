@@ -1,14 +1,15 @@
 use std::sync::Arc;
 
 use axum::{
+    Router,
     body::Body,
-    extract::{Request, State},
-    middleware::Next,
+    extract::Request,
     response::{IntoResponse as _, Response},
 };
 use http::{Extensions, HeaderMap, HeaderName, HeaderValue, StatusCode};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::server::TlsConnectInfo;
+use tower::ServiceExt as _;
 use x509_parser::prelude::{FromDer as _, GeneralName, X509Certificate};
 
 use super::{
@@ -32,9 +33,9 @@ pub(super) struct Door {
 /// The longest head of a request from outside, in bytes as HTTP/2 counts them.
 pub(super) const LONGEST_HEAD: u32 = 8 * 1024;
 
-/// Lets a request in: notes that its connection is in use, says who calls as far as the transport knows and when the
+/// Lets a request in to what is `served`: notes that its connection is in use, says who calls as far as the transport knows and when the
 /// listener ends, and counts the call until its answer is sent, so that a drain can wait for it.
-pub(super) async fn door(State(door): State<Arc<Door>>, mut request: Request, next: Next) -> Response {
+pub(super) async fn door(door: Arc<Door>, served: Router, mut request: Request) -> Response {
     if door.kind != Kind::Internal && head_size(&request) > LONGEST_HEAD as usize {
         return StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response();
     }
@@ -55,7 +56,7 @@ pub(super) async fn door(State(door): State<Arc<Door>>, mut request: Request, ne
         }
     }
     request.extensions_mut().insert(Stopping(door.stopping.clone()));
-    let answer = next.run(request).await;
+    let Ok(answer) = served.oneshot(request).await;
     answer.map(|body| {
         // What no role's stack knows ends here.
         let body = if is_open { ending(body, door.service, door.stopping.clone(), Cut::WhenIdle) } else { body };

@@ -3,18 +3,12 @@ use std::{
     task::{Context, Poll},
 };
 
-use axum::{
-    body::Body,
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
+use axum::{body::Body, response::Response};
 use bytes::Bytes;
 use http::HeaderMap;
 use http_body::{Frame, SizeHint};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 
-use super::method::method_of;
 use crate::fault::Fault;
 
 /// Cancelled when the listener by which a call came is to end. The door puts it into the request's extensions.
@@ -30,18 +24,14 @@ pub(super) enum Cut {
     WhenIdle,
 }
 
-/// Ends a stream with UNAVAILABLE when its listener stops; its reader resumes it elsewhere. A single answer ends by
-/// itself.
-///
-/// It is a layer of the stack and not of the listener, so that whatever form the stream is turned into outside of the
-/// stack, its reader is told in that form.
-pub(super) async fn end_streams(State(service): State<&'static str>, request: Request, next: Next) -> Response {
-    let is_stream = method_of(request.uri().path()).is_some_and(|method| !method.unary);
-    let stopping = request.extensions().get().filter(|_| is_stream).cloned();
-    let response = next.run(request).await;
-    match stopping {
-        Some(Stopping(stopping)) => response.map(|body| ending(body, service, stopping, Cut::AtOnce)),
-        None => response,
+impl Stopping {
+    /// Ends a stream with UNAVAILABLE when its listener stops; its reader resumes it elsewhere. A single answer ends by
+    /// itself.
+    ///
+    /// It is done in the stack and not by the listener, so that whatever form the stream is turned into outside of the
+    /// stack, its reader is told in that form.
+    pub(super) fn end(self, service: &'static str, stream: Response) -> Response {
+        stream.map(|body| ending(body, service, self.0, Cut::AtOnce))
     }
 }
 

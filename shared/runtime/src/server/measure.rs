@@ -1,34 +1,14 @@
-use axum::{
-    body::Body,
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
+use axum::{body::Body, response::Response};
 use http::HeaderMap;
 use http_body_util::BodyExt as _;
 use tokio::time::Instant;
 use tonic::{Code, Status};
 
-use super::{code::name_of, method::method_of};
+use super::code::name_of;
 
-/// Measures a call from its arrival to its answer's last byte.
-pub(super) async fn measure(State(service): State<&'static str>, request: Request, next: Next) -> Response {
-    let method = method_of(request.uri().path()).map_or("other", |method| method.path);
-    let mut meter = Meter::start(service, method);
-    let response = next.run(request).await;
-    meter.see(response.headers());
-    response.map(|body| {
-        Body::new(body.map_frame(move |frame| {
-            if let Some(trailers) = frame.trailers_ref() {
-                meter.see(trailers);
-            }
-            frame
-        }))
-    })
-}
-
-/// Counts a call as under way, and measures it where it is dropped: at the last frame, or where the caller went away.
-struct Meter {
+/// Measures a call from its arrival to its answer's last byte: counts it as under way until it is dropped, at the last
+/// frame or where the caller went away.
+pub(super) struct Meter {
     service: &'static str,
     in_flight: metrics::Gauge,
     method: &'static str,
@@ -37,11 +17,24 @@ struct Meter {
 }
 
 impl Meter {
-    fn start(service: &'static str, method: &'static str) -> Self {
+    pub(super) fn start(service: &'static str, method: &'static str) -> Self {
         let in_flight = metrics::gauge!("rpc_server_calls_in_flight", "service" => service);
         in_flight.increment(1);
         // Unless a status comes, nobody waited for one.
         Self { service, in_flight, method, began: Instant::now(), code: Code::Cancelled }
+    }
+
+    /// Watches the answer leave.
+    pub(super) fn watch(mut self, answer: Response) -> Response {
+        self.see(answer.headers());
+        answer.map(|body| {
+            Body::new(body.map_frame(move |frame| {
+                if let Some(trailers) = frame.trailers_ref() {
+                    self.see(trailers);
+                }
+                frame
+            }))
+        })
     }
 
     fn see(&mut self, headers: &HeaderMap) {

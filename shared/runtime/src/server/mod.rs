@@ -1,4 +1,4 @@
-//! Serving: the layers around a role's RPCs, the listener below them, and the order in which all of it ends.
+//! Serving: what stands around a role's RPCs, the listener below them, and the order in which all of it ends.
 
 mod admin;
 mod answer;
@@ -9,7 +9,6 @@ mod door;
 mod ending;
 mod health;
 mod held;
-mod layers;
 mod listener;
 mod measure;
 pub(crate) mod method;
@@ -28,6 +27,7 @@ mod tls;
 use std::time::Duration;
 
 pub use admin::admin_router;
+pub(crate) use answer::refused;
 pub use code::name_of as code_name;
 pub use connection::Connection;
 pub use health::Health;

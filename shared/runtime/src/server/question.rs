@@ -1,33 +1,22 @@
 use std::{
     pin::Pin,
     task::{Context, Poll},
+    time::Duration,
 };
 
-use axum::{
-    body::Body,
-    extract::{Request, State},
-    middleware::Next,
-    response::Response,
-};
+use axum::{body::Body, extract::Request};
 use bytes::Bytes;
 use http_body::{Frame, SizeHint};
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::Code;
 
-use super::{Limits, method::method_of};
 use crate::fault::Fault;
 
-/// Refuses a request of one message that does not come whole in time, however long its caller would wait for the answer:
-/// whoever reads it holds a place for it.
-pub(super) async fn question(
-    State((service, limits)): State<(&'static str, Limits)>,
-    request: Request,
-    next: Next,
-) -> Response {
-    let is_one = method_of(request.uri().path()).is_some_and(|method| method.one_question);
-    let end = Instant::now() + limits.question;
-    let awaited = |body| Body::new(Awaited { body, service, end: Box::pin(sleep_until(end)) });
-    next.run(if is_one { request.map(awaited) } else { request }).await
+/// A request of one message that is refused if it does not come whole in time, however long its caller would wait for the
+/// answer: whoever reads it holds a place for it.
+pub(super) fn awaited(service: &'static str, time: Duration, request: Request) -> Request {
+    let end = Box::pin(sleep_until(Instant::now() + time));
+    request.map(|body| Body::new(Awaited { body, service, end }))
 }
 
 /// A body that is waited for so long.

@@ -1,12 +1,12 @@
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{convert::Infallible, net::SocketAddr, sync::Arc, time::Duration};
 
-use axum::{Router, middleware};
+use axum::Router;
 use tokio_util::{
     sync::CancellationToken,
     task::{AbortOnDropHandle, TaskTracker},
 };
 use tonic::{service::Routes, transport::Server};
-use tower::ServiceBuilder;
+use tower::service_fn;
 
 use super::{
     Health, Limits, Listener, ServerTls,
@@ -96,8 +96,11 @@ pub fn serve(listener: Listener, what: Serve) -> Result<Serving, Unservable> {
     if what.kind == Kind::Internal && what.tls.is_none() {
         tracing::warn!(service, "internal listener without mutual TLS: it cannot know who calls");
     }
-    let within = ServiceBuilder::new().layer(middleware::from_fn_with_state(at_door, door));
-    let router = Router::new().fallback_service(within.service(with_common_services(what)?));
+    let served = with_common_services(what)?.with_state(());
+    let router = Router::new().fallback_service(service_fn(move |request| {
+        let (at_door, served) = (at_door.clone(), served.clone());
+        async move { Ok::<_, Infallible>(door(at_door, served, request).await) }
+    }));
     let incoming = Box::pin(listener.incoming(service, places.clone(), patience, kill.clone()));
     let stop = stopping.clone().cancelled_owned();
     let work = server.add_routes(Routes::from(router)).serve_with_incoming_shutdown(incoming, stop);
