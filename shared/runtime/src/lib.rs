@@ -12,6 +12,7 @@ pub mod fault;
 pub mod faults;
 pub mod feed;
 pub mod follow;
+mod held;
 pub mod idempotency;
 pub mod mask;
 pub mod outbox;

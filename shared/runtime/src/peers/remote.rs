@@ -1,6 +1,7 @@
 use std::{
     collections::BTreeSet,
     error::Error,
+    io,
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
@@ -11,7 +12,9 @@ use std::{
 
 use http::{Request, Response};
 use http_body_util::BodyExt as _;
+use hyper_util::rt::TokioIo;
 use tokio::{
+    net::TcpStream,
     sync::{Notify, watch},
     time::Instant,
 };
@@ -20,7 +23,7 @@ use tonic::{
     body::Body,
     transport::{Channel, Endpoint},
 };
-use tower::ServiceExt as _;
+use tower::{ServiceExt as _, service_fn};
 
 use super::{
     health,
@@ -28,6 +31,7 @@ use super::{
     rpc::NotAnswered,
     tls::{BadTls, ClientTls},
 };
+use crate::held::Held;
 
 /// How often names are resolved again, so that a replica that comes takes load and one that goes is forgotten.
 const RESOLVE_EVERY: Duration = Duration::from_secs(5);
@@ -240,7 +244,7 @@ struct Connect {
 impl Connect {
     /// A connection that is made when it is first needed, and again after it was lost.
     fn to(&self, address: SocketAddr, unready: bool) -> Result<Replica, BadTls> {
-        let channel = self.endpoint(address)?.connect_lazy();
+        let channel = self.endpoint(address)?.connect_with_connector_lazy(service_fn(move |_| connect(address)));
         let state = Arc::new(State(Mutex::new(Seen { unready, ..Seen::default() })));
         let (peer, missed) = (self.peer, self.missed.clone());
         let tell = {
@@ -262,7 +266,6 @@ impl Connect {
         let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))
             .map_err(BadTls::Unusable)?
             .connect_timeout(Duration::from_secs(2))
-            .tcp_nodelay(true)
             // A peer that is gone without a word is noticed within 7 s, whether calls are under way or not: soon enough
             // for a call of 10 s, the time of those whose callers name none, to be made at another.
             .http2_keep_alive_interval(Duration::from_secs(3))
@@ -288,6 +291,16 @@ impl Connect {
         });
         connected.collect()
     }
+}
+
+/// Connects to an address. Questions that are asked at once leave at once.
+async fn connect(address: SocketAddr) -> io::Result<TokioIo<Held>> {
+    let stream = TcpStream::connect(address).await?;
+    // Small questions must not wait for more to send.
+    stream.set_nodelay(true)?;
+    let mut stream = Held::new(stream);
+    stream.hold();
+    Ok(TokioIo::new(stream))
 }
 
 #[cfg(test)]

@@ -3,11 +3,15 @@ use std::{
     fmt, io,
     net::{IpAddr, Ipv6Addr, SocketAddr},
     pin::Pin,
-    sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError},
-    task::{Context, Poll, ready},
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
+        atomic::{AtomicBool, Ordering::Relaxed},
+    },
+    task::{Context, Poll},
     time::Duration,
 };
 
+use http::Version;
 use tokio::{
     io::{AsyncRead, AsyncWrite, ReadBuf},
     net::TcpStream,
@@ -19,7 +23,8 @@ use tokio_util::{
 };
 use tonic::transport::server::Connected;
 
-use super::{Kind, Limits, held::Held};
+use super::{Kind, Limits};
+use crate::held::Held;
 
 /// The connection that a request came on, in the request's extensions.
 #[derive(Clone, Debug)]
@@ -29,6 +34,8 @@ pub struct Connection(Arc<Known>);
 struct Known {
     remote: SocketAddr,
     used: Mutex<Used>,
+    /// Whether it brought a request by HTTP/2.
+    is_http2: AtomicBool,
     service: OnceLock<Option<&'static str>>,
 }
 
@@ -53,31 +60,30 @@ impl Drop for InUse {
     }
 }
 
-/// How long a connection may stay without a call, and whether its answers wait for each other.
+/// How long a connection may stay without a call.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Patience {
     /// Before the first one.
     first: Duration,
     /// After it. None: for ever.
     between: Option<Duration>,
-    /// Whether answers that come together leave together.
-    gathers: bool,
 }
 
 impl Patience {
     /// Whoever connects to an internal listener has shown a certificate of ours, and keeps its connection.
     pub(super) fn of(kind: Kind, limits: &Limits) -> Self {
-        Self {
-            first: limits.idle,
-            between: (kind == Kind::Public).then_some(limits.rest),
-            gathers: kind == Kind::Internal,
-        }
+        Self { first: limits.idle, between: (kind == Kind::Public).then_some(limits.rest) }
     }
 }
 
 impl Connection {
     fn new(remote: SocketAddr) -> Self {
-        Self(Arc::new(Known { remote, used: Mutex::default(), service: OnceLock::new() }))
+        Self(Arc::new(Known {
+            remote,
+            used: Mutex::default(),
+            is_http2: AtomicBool::default(),
+            service: OnceLock::new(),
+        }))
     }
 
     fn used(&self) -> MutexGuard<'_, Used> {
@@ -90,7 +96,8 @@ impl Connection {
     }
 
     /// Notes that a call came and is under way, so that the connection may stay.
-    pub(super) fn begin_call(&self) -> InUse {
+    pub(super) fn begin_call(&self, version: Version) -> InUse {
+        self.0.is_http2.store(version == Version::HTTP_2, Relaxed);
         let mut used = self.used();
         used.open += 1;
         used.last = Some(Instant::now());
@@ -116,15 +123,13 @@ impl Connection {
 /// A connection's bytes. It fails when it is killed, and when no request came in time: one that says nothing, or sends
 /// its first bytes one by one, or asked once and has nothing to ask any more, would hold its place for ever.
 pub(super) struct Io {
-    stream: TcpStream,
+    stream: Held,
     connection: Connection,
     /// When to look whether it may stay. None: it may.
     look: Option<Pin<Box<Sleep>>>,
     between: Option<Duration>,
     kill: CancellationToken,
     killed: Pin<Box<WaitForCancellationFutureOwned>>,
-    /// None: what is to be sent is sent at once.
-    held: Option<Held>,
     _place: Place,
 }
 
@@ -137,8 +142,7 @@ impl Io {
         kill: CancellationToken,
     ) -> Self {
         Self {
-            stream,
-            held: patience.gathers.then(Held::new),
+            stream: Held::new(stream),
             connection: Connection::new(remote),
             look: Some(Box::pin(sleep_until(Instant::now() + patience.first))),
             between: patience.between,
@@ -166,21 +170,14 @@ impl Io {
         Ok(())
     }
 
-    fn alive(&mut self) -> io::Result<(Pin<&mut TcpStream>, Option<&mut Held>)> {
+    fn alive(&mut self) -> io::Result<Pin<&mut Held>> {
         if self.kill.is_cancelled() {
             return Err(io::ErrorKind::ConnectionAborted.into());
         }
-        Ok((Pin::new(&mut self.stream), self.held.as_mut()))
-    }
-}
-
-impl Drop for Io {
-    fn drop(&mut self) {
-        if let Some(held) = &mut self.held
-            && !self.kill.is_cancelled()
-        {
-            held.send_last(&self.stream);
+        if self.connection.0.is_http2.load(Relaxed) {
+            self.stream.hold();
         }
+        Ok(Pin::new(&mut self.stream))
     }
 }
 
@@ -201,33 +198,21 @@ impl Connected for Io {
 impl AsyncRead for Io {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         self.check(cx)?;
-        let Self { held, stream, .. } = &mut *self;
-        if let Some(held) = held {
-            held.take_turn(stream, cx)?;
-        }
-        Pin::new(stream).poll_read(cx, into)
+        Pin::new(&mut self.stream).poll_read(cx, into)
     }
 }
 
 impl AsyncWrite for Io {
     fn poll_write(mut self: Pin<&mut Self>, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
-        match self.alive()? {
-            (stream, Some(held)) => held.poll_hold(stream.get_mut(), cx, &[bytes]),
-            (stream, None) => stream.poll_write(cx, bytes),
-        }
+        self.alive()?.poll_write(cx, bytes)
     }
 
-    /// What is held is not sent here: it has its turns to wait for.
     fn poll_flush(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        self.alive()?.0.poll_flush(cx)
+        self.alive()?.poll_flush(cx)
     }
 
     fn poll_shutdown(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let (mut stream, held) = self.alive()?;
-        if let Some(held) = held {
-            ready!(held.poll_send(&mut stream, cx))?;
-        }
-        stream.poll_shutdown(cx)
+        self.alive()?.poll_shutdown(cx)
     }
 
     fn poll_write_vectored(
@@ -235,10 +220,7 @@ impl AsyncWrite for Io {
         cx: &mut Context<'_>,
         bytes: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        match self.alive()? {
-            (stream, Some(held)) => held.poll_hold(stream.get_mut(), cx, bytes),
-            (stream, None) => stream.poll_write_vectored(cx, bytes),
-        }
+        self.alive()?.poll_write_vectored(cx, bytes)
     }
 
     fn is_write_vectored(&self) -> bool {

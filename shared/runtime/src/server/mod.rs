@@ -8,7 +8,6 @@ mod counted;
 mod door;
 mod ending;
 mod health;
-mod held;
 mod listener;
 mod measure;
 pub(crate) mod method;
