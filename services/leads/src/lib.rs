@@ -53,16 +53,17 @@ impl Leads {
     }
 }
 
-/// How many requests one transaction takes in, or one statement reads. More would make the first wait longer than the disk
-/// does.
-const MOST_TOGETHER: usize = 64;
+/// How many requests one transaction takes in. More would make the first wait longer than the disk does.
+const MOST_TAKEN_IN: usize = 64;
+
+/// How many leads one statement reads. With more, callers, service and server would wait for each other in step.
+const MOST_READ: usize = 16;
 
 /// How many pages one statement reads. A page is as much work as many single leads.
 const MOST_PAGES: usize = 8;
 
-/// How many lots of pages are read at once: while the server reads one, the service makes answers of the other. A lot of
-/// single leads is read faster than that pays.
-const LISTERS: usize = 2;
+/// How many lots are read at once: while the server reads one, the service makes answers of the other.
+const READERS: usize = 2;
 
 /// The schema of leads.
 pub static SCHEMA: Schema = Schema { service: "leads", migrations: &MIGRATIONS, restrictions: RESTRICTIONS };
@@ -82,9 +83,9 @@ pub fn build(core: Core, peers: Peers) -> Service {
         core: core.clone(),
         feed: feed.clone(),
         // Whoever gives out leads holds the rota.
-        intake: Arc::new(Together::new(MOST_TOGETHER, 1)),
-        reader: Arc::new(Together::new(MOST_TOGETHER, 1)),
-        lister: Arc::new(Together::new(MOST_PAGES, LISTERS)),
+        intake: Arc::new(Together::new(MOST_TAKEN_IN, 1)),
+        reader: Arc::new(Together::new(MOST_READ, READERS)),
+        lister: Arc::new(Together::new(MOST_PAGES, READERS)),
         directory_changed: Arc::default(),
     };
     let gates = Following::new(core.clone(), peers, Arc::new(workers::Gates(core.clone())));

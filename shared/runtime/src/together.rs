@@ -14,8 +14,10 @@ use crate::fault::Fault;
 /// to the database costs more than what is done there: alone in its lot a call is as fast as without this, and the more
 /// there are the more go together.
 ///
-/// There is no task behind it. Whoever comes when a turn is free does the work for all who have come until then; the
-/// others wait for their answers. It belongs into units of work ([`crate::call::run`]), which nobody drops half-way.
+/// No task waits for work. Whoever comes when a turn is free takes all who have come until then for a lot; the others wait
+/// for their answers. The lot itself is a task of its own: it is not for one of its calls to end, and neither are the lines
+/// that it logs. (Within a call's span each row that is read would enter that again, a tenth of what a list costs.) To ask
+/// belongs into units of work ([`crate::call::run`]), which nobody drops half-way: a shutdown waits for them.
 #[derive(Debug)]
 pub struct Together<Q, A> {
     most: usize,
@@ -40,7 +42,8 @@ impl<Q, A> Together<Q, A> {
     /// answers in the same order.
     pub async fn ask<W>(&self, ask: Q, work: impl Fn(Vec<Q>) -> W) -> Result<A, Fault>
     where
-        W: Future<Output = Vec<A>>,
+        A: Send + 'static,
+        W: Future<Output = Vec<A>> + Send + 'static,
     {
         let (answer, mut answered) = oneshot::channel();
         self.with_waiting(|waiting| waiting.push_back(Waiting { ask, answer }));
@@ -65,7 +68,11 @@ impl<Q, A> Together<Q, A> {
                 return answered.await.map_err(|_| lost());
             }
             let (asks, answers): (Vec<Q>, Vec<_>) = lot.into_iter().map(|one| (one.ask, one.answer)).unzip();
-            for (to, answer) in answers.into_iter().zip(work(asks).await) {
+            let done = tokio::spawn(work(asks)).await.map_err(|panic| {
+                tracing::error!(%panic, "lot panicked");
+                lost()
+            })?;
+            for (to, answer) in answers.into_iter().zip(done) {
                 // Whoever asked may have gone; what was asked is done all the same.
                 let _ = to.send(answer);
             }

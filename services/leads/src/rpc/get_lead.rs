@@ -23,12 +23,12 @@ pub(crate) type Answer = Result<Option<Lead>, Fault>;
 pub(crate) async fn get_lead(app: Leads, call: Call<pb::GetLeadRequest>) -> Result<pb::GetLeadResponse, Error> {
     let id = parse::named(&call.msg.name)?;
 
-    let lead = app.reader.ask((call.scope().clone(), id), |lot| read(&app, lot)).await??;
+    let lead = app.reader.ask((call.scope().clone(), id), |lot| read(app.clone(), lot)).await??;
     let lead = lead.ok_or(Error::NotFound(Resource::Lead(id)))?;
     Ok(pb::GetLeadResponse { lead: Some(present::lead(lead, present::Sight::of(&call.principal))) })
 }
 
-async fn read(app: &Leads, lot: Vec<Asked>) -> Vec<Answer> {
+async fn read(app: Leads, lot: Vec<Asked>) -> Vec<Answer> {
     let read = async {
         let mut db = app.core.db.acquire().await?;
         Ok(store::leads::get_all(&mut db, &lot).await?)

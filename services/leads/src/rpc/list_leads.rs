@@ -31,7 +31,7 @@ pub(crate) async fn list_leads(app: Leads, call: Call<pb::ListLeadsRequest>) -> 
         let scope = call.scope().clone();
         let asked = OfOwner { scope, owner, state, after: after.copied(), limit };
         if asked.is_whole() {
-            app.lister.ask(asked, |lot| read(&app, lot)).await??
+            app.lister.ask(asked, |lot| read(app.clone(), lot)).await??
         } else {
             let mut db = app.core.db.acquire().await?;
             store::leads::list_of_owners(&mut db, slice::from_ref(&asked)).await?.pop().unwrap_or_default()
@@ -46,7 +46,7 @@ pub(crate) async fn list_leads(app: Leads, call: Call<pb::ListLeadsRequest>) -> 
     Ok(pb::ListLeadsResponse { leads, next_page_token })
 }
 
-async fn read(app: &Leads, lot: Vec<Asked>) -> Vec<Answer> {
+async fn read(app: Leads, lot: Vec<Asked>) -> Vec<Answer> {
     let read = async {
         let mut db = app.core.db.acquire().await?;
         Ok(store::leads::list_of_owners(&mut db, &lot).await?)
