@@ -17,8 +17,11 @@ use tokio::{
 /// had: in its first turn something came that waited for the same thing as others, in the next they are there too.
 const TURNS: u8 = 2;
 
-/// With so much held nothing more is taken before it is sent.
+/// So many bytes are held at most.
 const MOST: usize = 64 * 1024;
+
+/// Room for so many is kept when nothing is held.
+const KEPT: usize = 16 * 1024;
 
 /// A connection of HTTP/2 whose bytes wait until everybody who is ready has had a turn to add to them.
 ///
@@ -47,7 +50,7 @@ impl Held {
         self.holds = true;
     }
 
-    /// Takes bytes, or sends others first where there are too many.
+    /// Takes bytes as far as there is room, or sends others first.
     fn poll_take(&mut self, cx: &mut Context<'_>, bytes: &[impl Deref<Target = [u8]>]) -> Poll<io::Result<usize>> {
         if self.bytes.len() >= MOST {
             ready!(self.poll_send(cx))?;
@@ -58,7 +61,8 @@ impl Held {
         }
         let before = self.bytes.len();
         for bytes in bytes {
-            self.bytes.extend_from_slice(bytes);
+            let room = MOST - self.bytes.len();
+            self.bytes.extend_from_slice(&bytes[..bytes.len().min(room)]);
         }
         Poll::Ready(Ok(self.bytes.len() - before))
     }
@@ -87,14 +91,21 @@ impl Held {
                 sent => self.bytes.advance(sent),
             }
         }
+        if self.bytes.capacity() > KEPT {
+            self.bytes = BytesMut::new();
+        }
         Poll::Ready(Ok(()))
     }
 }
 
 impl AsyncRead for Held {
     fn poll_read(mut self: Pin<&mut Self>, cx: &mut Context<'_>, into: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        self.take_turn(cx)?;
-        Pin::new(&mut self.stream).poll_read(cx, into)
+        let turn = self.take_turn(cx);
+        match Pin::new(&mut self.stream).poll_read(cx, into) {
+            // What came before the other end went away is read first: it may be the answers.
+            Poll::Pending => turn.map_or_else(|error| Poll::Ready(Err(error)), |()| Poll::Pending),
+            read @ Poll::Ready(_) => read,
+        }
     }
 }
 
@@ -192,6 +203,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn of_a_large_piece_no_more_is_taken_than_there_is_room_for() {
+        let (mut client, mut held) = pair().await;
+        assert_eq!(take(&mut held, &vec![7; 3 * MOST]), Poll::Ready(MOST));
+        let send = std::future::poll_fn(|cx| held.poll_send(cx));
+        let mut read = vec![0; MOST];
+        let (all, _) = tokio::join!(send, client.read_exact(&mut read));
+        all.unwrap();
+        assert!(held.bytes.capacity() <= KEPT, "the room is given back");
+    }
+
+    #[tokio::test]
+    async fn what_came_before_the_other_end_went_away_is_read_though_nothing_can_be_sent() {
+        let (mut client, mut held) = pair().await;
+        held.stream.write_all(b"never read").await.unwrap();
+        client.readable().await.unwrap();
+        client.write_all(b"the last answer").await.unwrap();
+        // With something unread it is a reset.
+        drop(client);
+        held.stream.readable().await.unwrap();
+        held.stream.writable().await.unwrap();
+        let _ = take(&mut held, b"question");
+        held.turns = TURNS;
+        let mut read = [0; 15];
+        held.read_exact(&mut read).await.unwrap();
+        assert_eq!(&read, b"the last answer");
+        held.read_exact(&mut read).await.unwrap_err();
+    }
+
+    #[tokio::test]
     async fn nothing_is_held_before_it_is_told_to() {
         let (mut client, mut held) = pair().await;
         held.holds = false;
@@ -207,7 +247,7 @@ mod tests {
         let (piece, mut sent) = (vec![7; 16 * 1024], 0);
         while let Poll::Ready(taken) = take(&mut held, &piece) {
             sent += taken;
-            assert!(held.bytes.len() <= MOST + piece.len());
+            assert!(held.bytes.len() <= MOST);
         }
         let mut read = vec![0; sent];
         let send = std::future::poll_fn(|cx| held.poll_send(cx));

@@ -1,11 +1,17 @@
 //! Doing at once what is asked at the same time.
 
-use std::{collections::VecDeque, sync::Mutex, sync::PoisonError};
+use std::{
+    collections::VecDeque,
+    panic::AssertUnwindSafe,
+    sync::{Arc, Mutex, PoisonError},
+};
 
+use futures_util::FutureExt as _;
 use tokio::{
     sync::{Semaphore, oneshot},
     task,
 };
+use tonic::Code;
 
 use crate::fault::Fault;
 
@@ -15,27 +21,26 @@ use crate::fault::Fault;
 /// there are the more go together.
 ///
 /// No task waits for work. Whoever comes when a turn is free takes all who have come until then for a lot; the others wait
-/// for their answers. The lot itself is a task of its own: it is not for one of its calls to end, and neither are the lines
-/// that it logs. (Within a call's span each row that is read would enter that again, a tenth of what a list costs.) To ask
-/// belongs into units of work ([`crate::call::run`]), which nobody drops half-way: a shutdown waits for them.
+/// for their answers. The lot itself is a task of its own: none of its calls ends it, and what it logs is about none of them.
+/// (Within a call's span each row that is read would enter that again, a tenth of what a list costs.)
 #[derive(Debug)]
 pub struct Together<Q, A> {
     most: usize,
     waiting: Mutex<VecDeque<Waiting<Q, A>>>,
-    /// Each held by whoever does a lot.
-    turns: Semaphore,
+    /// Each held by a lot that is being done.
+    turns: Arc<Semaphore>,
 }
 
 #[derive(Debug)]
 struct Waiting<Q, A> {
     ask: Q,
-    answer: oneshot::Sender<A>,
+    answer: oneshot::Sender<Result<A, Fault>>,
 }
 
 impl<Q, A> Together<Q, A> {
     /// Lots of at most `most`, so many of them `at_once`: one where each would only wait for the one before it.
     pub fn new(most: usize, at_once: usize) -> Self {
-        Self { most, waiting: Mutex::default(), turns: Semaphore::new(at_once) }
+        Self { most, waiting: Mutex::default(), turns: Arc::new(Semaphore::new(at_once)) }
     }
 
     /// Asks for something and gets its answer. `work` does a lot, in the order in which it was asked for, and gives as many
@@ -50,38 +55,54 @@ impl<Q, A> Together<Q, A> {
         loop {
             let turn = tokio::select! {
                 biased;
-                answer = &mut answered => return answer.map_err(|_| lost()),
-                turn = self.turns.acquire() => turn,
+                answer = &mut answered => return answer.unwrap_or_else(|_| Err(lost())),
+                turn = self.turns.clone().acquire_owned() => turn,
             };
             // Whoever is ready to ask gets into the lot.
             task::yield_now().await;
             // It may have come while the turn did.
             match answered.try_recv() {
-                Ok(answer) => return Ok(answer),
+                Ok(answer) => return answer,
                 Err(oneshot::error::TryRecvError::Closed) => return Err(lost()),
                 Err(oneshot::error::TryRecvError::Empty) => {}
             }
             let lot = self.with_waiting(|waiting| waiting.drain(..waiting.len().min(self.most)).collect::<Vec<_>>());
             if lot.is_empty() {
-                // It is in a lot that somebody else does.
+                // It is in a lot that is being done.
                 drop(turn);
-                return answered.await.map_err(|_| lost());
+                return answered.await.unwrap_or_else(|_| Err(lost()));
             }
-            let (asks, answers): (Vec<Q>, Vec<_>) = lot.into_iter().map(|one| (one.ask, one.answer)).unzip();
-            let done = tokio::spawn(work(asks)).await.map_err(|panic| {
-                tracing::error!(%panic, "lot panicked");
-                lost()
-            })?;
-            for (to, answer) in answers.into_iter().zip(done) {
-                // Whoever asked may have gone; what was asked is done all the same.
-                let _ = to.send(answer);
-            }
-            drop(turn);
+            let (asks, to): (Vec<Q>, Vec<_>) = lot.into_iter().map(|one| (one.ask, one.answer)).unzip();
+            let work = work(asks);
+            let lot = tokio::spawn(async move {
+                answer_all(work, to).await;
+                drop(turn);
+            });
+            // With its answer, or so that it can get into the next.
+            let _ = lot.await;
         }
     }
 
     fn with_waiting<R>(&self, look: impl FnOnce(&mut VecDeque<Waiting<Q, A>>) -> R) -> R {
         look(&mut self.waiting.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Does a lot and answers those who asked. Whoever is gone by then asked for it all the same.
+async fn answer_all<A>(work: impl Future<Output = Vec<A>>, to: Vec<oneshot::Sender<Result<A, Fault>>>) {
+    // Nothing of a lot that panicked is used again.
+    let Ok(answers) = AssertUnwindSafe(work).catch_unwind().await else {
+        tracing::error!(calls = to.len(), "lot panicked");
+        // Of several nobody knows whose fault it is, so each may try again; alone, it is its own.
+        let is_one = to.len() == 1;
+        for to in to {
+            let internal = || Fault::new(Code::Internal, "INTERNAL", "internal error");
+            let _ = to.send(Err(if is_one { internal() } else { lost() }));
+        }
+        return;
+    };
+    for (to, answer) in to.into_iter().zip(answers) {
+        let _ = to.send(Ok(answer));
     }
 }
 
@@ -93,7 +114,7 @@ pub fn share<A>(lot: usize, done: Result<Vec<A>, Fault>) -> Vec<Result<A, Fault>
     }
 }
 
-/// Whoever was at work panicked, so nobody knows what was done. The same request may be sent again.
+/// The lot panicked, so nobody knows what was done. The same request may be sent again.
 fn lost() -> Fault {
     Fault::unavailable("ANSWER_LOST", "it is not known whether the request was carried out")
 }
@@ -186,5 +207,31 @@ mod tests {
         }
         assert_eq!(answered, 52);
         assert_eq!(ask_all(&together, 100..101, &door).join_all().await, [200]);
+    }
+
+    #[tokio::test]
+    async fn who_panics_alone_is_not_told_to_try_again() {
+        async fn panic(_: Vec<u32>) -> Vec<u32> {
+            panic!("an unlucky ask")
+        }
+        let fault = Together::new(8, 1).ask(13, panic).await.unwrap_err();
+        assert_eq!((fault.code, fault.reason), (Code::Internal, "INTERNAL"));
+    }
+
+    #[tokio::test]
+    async fn a_lot_goes_on_and_keeps_its_turn_when_whoever_began_it_is_gone() {
+        let (together, door) = (Arc::new(Together::new(8, 1)), Arc::new(Semaphore::new(0)));
+        let mut began = ask_all(&together, 1..2, &door);
+        while together.turns.available_permits() > 0 || together.with_waiting(|waiting| !waiting.is_empty()) {
+            tokio::task::yield_now().await;
+        }
+        began.shutdown().await;
+        let others = ask_all(&together, 2..4, &door);
+        until_waiting(&together, 2).await;
+        assert_eq!(together.turns.available_permits(), 0, "the first lot is being done");
+        door.add_permits(2);
+        let mut answers = others.join_all().await;
+        answers.sort_unstable();
+        assert_eq!(answers, [4, 6]);
     }
 }

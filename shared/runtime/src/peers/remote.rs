@@ -16,7 +16,7 @@ use hyper_util::rt::TokioIo;
 use tokio::{
     net::TcpStream,
     sync::{Notify, watch},
-    time::Instant,
+    time::{Instant, timeout},
 };
 use tokio_util::task::AbortOnDropHandle;
 use tonic::{
@@ -39,6 +39,9 @@ const RESOLVE_EVERY: Duration = Duration::from_secs(5);
 /// How long an address that was not reached is passed over while there are others: twice as long each time.
 const REST: Duration = Duration::from_secs(1);
 const LONGEST_REST: Duration = Duration::from_secs(5);
+
+/// How long an address may take to accept a connection.
+const CONNECTING: Duration = Duration::from_secs(2);
 
 /// How long a replica may leave all calls at it unanswered before others are preferred.
 const QUIET: Duration = Duration::from_secs(1);
@@ -89,7 +92,7 @@ impl Replicas {
     /// The replicas behind `endpoints`. A task of its own looks for them until the last clone is dropped.
     pub(super) fn new(peer: &'static str, endpoints: Vec<HostPort>, tls: Option<ClientTls>) -> Result<Self, BadTls> {
         let missed = Arc::new(Notify::new());
-        let connect = Connect { peer, tls, missed: missed.clone() };
+        let connect = Connect { peer, tls, missed: missed.clone(), patience: CONNECTING };
         // What is wrong with a certificate is to be said at the start, not at the first call.
         connect.endpoint(SocketAddr::from(([127, 0, 0, 1], 1)))?;
         let (publish, known) = watch::channel(None::<Arc<[Replica]>>);
@@ -239,12 +242,16 @@ struct Connect {
     peer: &'static str,
     tls: Option<ClientTls>,
     missed: Arc<Notify>,
+    /// How long an address may take to accept a connection.
+    patience: Duration,
 }
 
 impl Connect {
     /// A connection that is made when it is first needed, and again after it was lost.
     fn to(&self, address: SocketAddr, unready: bool) -> Result<Replica, BadTls> {
-        let channel = self.endpoint(address)?.connect_with_connector_lazy(service_fn(move |_| connect(address)));
+        let patience = self.patience;
+        let connector = service_fn(move |_| connect(address, patience));
+        let channel = self.endpoint(address)?.connect_with_connector_lazy(connector);
         let state = Arc::new(State(Mutex::new(Seen { unready, ..Seen::default() })));
         let (peer, missed) = (self.peer, self.missed.clone());
         let tell = {
@@ -265,7 +272,6 @@ impl Connect {
         let scheme = if self.tls.is_some() { "https" } else { "http" };
         let endpoint = Endpoint::from_shared(format!("{scheme}://{address}"))
             .map_err(BadTls::Unusable)?
-            .connect_timeout(Duration::from_secs(2))
             // A peer that is gone without a word is noticed within 7 s, whether calls are under way or not: soon enough
             // for a call of 10 s, the time of those whose callers name none, to be made at another.
             .http2_keep_alive_interval(Duration::from_secs(3))
@@ -293,10 +299,11 @@ impl Connect {
     }
 }
 
-/// Connects to an address. Questions that are asked at once leave at once.
-async fn connect(address: SocketAddr) -> io::Result<TokioIo<Held>> {
-    let stream = TcpStream::connect(address).await?;
-    // Small questions must not wait for more to send.
+/// Connects to an address. The time is kept here, within what tonic takes for connecting, so that a call that meets its end
+/// is known not to have been asked yet.
+async fn connect(address: SocketAddr, patience: Duration) -> io::Result<TokioIo<Held>> {
+    let stream = timeout(patience, TcpStream::connect(address)).await.map_err(|_| io::ErrorKind::TimedOut)??;
+    // What leaves together is gathered by us, not by the kernel.
     stream.set_nodelay(true)?;
     let mut stream = Held::new(stream);
     stream.hold();
@@ -305,10 +312,12 @@ async fn connect(address: SocketAddr) -> io::Result<TokioIo<Held>> {
 
 #[cfg(test)]
 mod tests {
+    use tokio::net::TcpSocket;
+
     use super::*;
 
     fn connect() -> Connect {
-        Connect { peer: "leads", tls: None, missed: Arc::default() }
+        Connect { peer: "leads", tls: None, missed: Arc::default(), patience: Duration::from_millis(50) }
     }
 
     fn replica(port: u16) -> Replica {
@@ -338,6 +347,21 @@ mod tests {
         replicas[0].state.seen().failed_at = Some(ago(REST));
         assert_eq!(port(&[], 0), 1);
         assert!(choose(&[], &[], 7).is_none());
+    }
+
+    #[tokio::test]
+    async fn what_does_not_accept_in_time_was_not_asked_yet() {
+        let socket = TcpSocket::new_v4().unwrap();
+        socket.bind(SocketAddr::from(([127, 0, 0, 1], 0))).unwrap();
+        let listener = socket.listen(1).unwrap();
+        let (address, patience) = (listener.local_addr().unwrap(), connect().patience);
+        let mut waiting = Vec::new();
+        while let Ok(stream) = timeout(patience, TcpStream::connect(address)).await {
+            waiting.push(stream.unwrap());
+        }
+        let replica = connect().to(address, false).unwrap();
+        let failure = replica.call(Request::new(Body::empty())).await.unwrap_err();
+        assert!(matches!(failure, NotAnswered::Unconnected(_)), "{failure:?}");
     }
 
     #[tokio::test]

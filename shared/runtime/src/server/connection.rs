@@ -97,7 +97,9 @@ impl Connection {
 
     /// Notes that a call came and is under way, so that the connection may stay.
     pub(super) fn begin_call(&self, version: Version) -> InUse {
-        self.0.is_http2.store(version == Version::HTTP_2, Relaxed);
+        if version == Version::HTTP_2 {
+            self.0.is_http2.store(true, Relaxed);
+        }
         let mut used = self.used();
         used.open += 1;
         used.last = Some(Instant::now());

@@ -45,7 +45,8 @@ pub(super) async fn door(door: Arc<Door>, served: Router, mut request: Request) 
     // each other's health, have shown who they are.
     let is_open = is_open(request.uri().path());
     let keeps = door.kind == Kind::Internal || !is_open;
-    let in_use = connection.as_ref().map(|connection| connection.begin_call(request.version())).filter(|_| keeps);
+    let in_use = connection.as_ref().map(|connection| connection.begin_call(request.version()));
+    let in_use = in_use.filter(|_| keeps);
     match door.kind {
         Kind::Public | Kind::Admin => strip_ours(request.headers_mut()),
         Kind::Internal => {
