@@ -33,8 +33,8 @@ pub(super) struct Door {
 /// The longest head of a request from outside, in bytes as HTTP/2 counts them.
 pub(super) const LONGEST_HEAD: u32 = 8 * 1024;
 
-/// Lets a request in to what is `served`: notes that its connection is in use, says who calls as far as the transport knows and when the
-/// listener ends, and counts the call until its answer is sent, so that a drain can wait for it.
+/// Lets a request in to what is `served`: notes that its connection is in use, says who calls as far as the transport knows
+/// and when the listener ends, and counts the call until its answer is sent, so that a drain can wait for it.
 pub(super) async fn door(door: Arc<Door>, served: Router, mut request: Request) -> Response {
     if door.kind != Kind::Internal && head_size(&request) > LONGEST_HEAD as usize {
         return StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE.into_response();
